@@ -1,0 +1,133 @@
+//! What the controller and a replica's process say to each other: one JSON object for each line,
+//! orders on the replica's standard input, reports on its standard output.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::io::Address;
+use crate::node::Counters;
+
+/// The first line that a replica's process reads: everything that it has to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enlist {
+    /// The protocol's name.
+    pub protocol: String,
+    /// Its parameters, in the protocol's order.
+    pub parameters: Vec<u64>,
+    /// Which replica this is.
+    pub id: u8,
+    /// How many there are.
+    pub replicas: u8,
+    /// The run's cluster.
+    pub cluster: u64,
+    /// Seeds timers.
+    pub seed: u64,
+    /// For each group where to listen; port 0 lets the system choose.
+    pub listen: Vec<WireAddress>,
+    /// For each group the processor to run on.
+    pub processors: Vec<usize>,
+    /// `busy`, `yield` or `block`.
+    pub wait: String,
+    /// `none`, `group` or `each`.
+    pub durability: String,
+    /// Where the log and snapshots are; each group has a folder inside.
+    pub data: PathBuf,
+    /// Batches in flight at most.
+    pub window: usize,
+    /// Requests in one batch at most.
+    pub batch_ops_max: usize,
+    /// Bytes in one batch at most.
+    pub batch_bytes_max: usize,
+    /// How long a batch waits for more.
+    pub linger_ns: u64,
+    /// The longest frame.
+    pub frame_bytes_max: u32,
+    /// Requests that wait at a replica at most.
+    pub pending_ops_max: usize,
+    /// Keys that a store is made for.
+    pub keys_expected: usize,
+    /// Sessions that a replica remembers.
+    pub sessions_max: usize,
+    /// Client numbers are below this.
+    pub clients_max: usize,
+    /// The size of one file of the log.
+    pub segment_bytes: u64,
+    /// Writes in flight at most.
+    pub writes_in_flight: usize,
+    /// Bytes of agreed batches that are kept for those who lag.
+    pub retain_bytes: u64,
+    /// A snapshot is taken after so much log.
+    pub snapshot_bytes: u64,
+}
+
+/// Every further line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Where all replicas listen: for each group, each replica.
+    Meet(Vec<Vec<WireAddress>>),
+    /// Everybody is ready: timers may run.
+    Start,
+    /// End in good order.
+    Stop,
+}
+
+/// What a replica's process says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Where it listens, for each group.
+    Listening(Vec<WireAddress>),
+    /// Its memory is there and its log is read: so many records for each group.
+    Ready(Vec<u64>),
+    /// How it is doing.
+    Status(Vec<Status>),
+}
+
+/// How one group of a replica is doing.
+#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether it leads now.
+    pub leads: bool,
+    /// What it has counted.
+    pub counters: Counters,
+    /// Processor time that its thread has used.
+    pub cpu_ns: u64,
+    /// When this was so, on the machine's monotonic clock.
+    pub at_ns: u64,
+}
+
+/// An [`Address`] as JSON has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WireAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+    /// A place in the process that has all replicas.
+    Memory(u32),
+}
+
+impl From<WireAddress> for Address {
+    fn from(address: WireAddress) -> Self {
+        match address {
+            WireAddress::Tcp(address) => Self::Tcp(address),
+            WireAddress::Unix(path) => Self::Unix(path),
+            WireAddress::Memory(number) => Self::Memory(number),
+        }
+    }
+}
+
+impl From<Address> for WireAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Tcp(address) => Self::Tcp(address),
+            Address::Unix(path) => Self::Unix(path),
+            Address::Memory(number) => Self::Memory(number),
+        }
+    }
+}

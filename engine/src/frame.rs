@@ -1,0 +1,334 @@
+//! Frames: what a connection carries, and how it is checked before anything in it is trusted.
+//!
+//! ```text
+//! 0        4        8      9         10       12      16
+//! | length | crc32c | kind | message | unused | count | message, padded to 8 | payload |
+//! ```
+//!
+//! All integers are little-endian. `length` counts the whole frame; `crc32c` covers everything but
+//! itself; `message` is the length of the protocol's message; `count` is the number of commands or
+//! replies in the payload.
+
+use std::fmt;
+
+/// Bytes before the message.
+pub const HEADER_BYTES: usize = 16;
+
+/// Room that the buffers of a connection have from the start: what a busy one has on its way, so
+/// that they do not grow once the load has settled. Memory that is never used costs nothing.
+pub const BUFFER_BYTES: usize = 64 << 10;
+
+/// What the first frame of each connection starts with: the name and the version of this format.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SYNOD\0\0\x01");
+
+/// What a frame holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// The first frame of a connection, in both directions: a [`Hello`].
+    Hello = 1,
+    /// A message of the protocol from a replica, with its payload.
+    Message = 2,
+    /// Commands of a client.
+    Requests = 3,
+    /// Replies to a client.
+    Replies = 4,
+    /// A piece of a snapshot from a replica.
+    Snapshot = 5,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Hello, Self::Message, Self::Requests, Self::Replies, Self::Snapshot]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
+    }
+}
+
+/// A frame whose checksum was verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What it holds.
+    pub kind: Kind,
+    /// Commands or replies in the payload.
+    pub count: u32,
+    /// The protocol's message.
+    pub message: &'a [u8],
+    /// Command bytes.
+    pub payload: &'a [u8],
+}
+
+/// Why bytes are not a frame. The connection that they came by cannot be used any further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameError {
+    /// The length is smaller than a header or larger than the limit.
+    Length(u32),
+    /// The checksum does not match.
+    Checksum,
+    /// The kind is unknown.
+    Kind(u8),
+    /// The message is longer than the frame.
+    Message(u8),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => write!(f, "frame length {length} is outside its limits"),
+            Self::Checksum => write!(f, "frame checksum does not match"),
+            Self::Kind(kind) => write!(f, "frame kind {kind} is unknown"),
+            Self::Message(bytes) => write!(f, "message of {bytes} bytes does not fit its frame"),
+        }
+    }
+}
+
+/// The first frame at the front of `bytes` and its length; `None` while it is incomplete.
+///
+/// # Errors
+/// When the bytes cannot be a frame of at most `bytes_max`.
+pub fn parse(bytes: &[u8], bytes_max: u32) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let length = word(0);
+    if (length as usize) < HEADER_BYTES || length > bytes_max {
+        return Err(FrameError::Length(length));
+    }
+    let Some(frame) = bytes.get(..length as usize) else { return Ok(None) };
+    if checksum(frame) != word(4) {
+        return Err(FrameError::Checksum);
+    }
+    let kind = Kind::from_byte(header[8]).ok_or(FrameError::Kind(header[8]))?;
+    let message_bytes = usize::from(header[9]);
+    let payload_at = HEADER_BYTES + message_bytes.next_multiple_of(8);
+    let (Some(message), Some(payload)) =
+        (frame.get(HEADER_BYTES..HEADER_BYTES + message_bytes), frame.get(payload_at..))
+    else {
+        return Err(FrameError::Message(header[9]));
+    };
+    Ok(Some((Frame { kind, count: word(12), message, payload }, length as usize)))
+}
+
+fn checksum(frame: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[8..])
+}
+
+/// Starts a frame at the end of `out`; the payload is appended by the caller, who then calls
+/// [`finish`] with the position that this returns.
+pub fn start(out: &mut Vec<u8>, kind: Kind, message: &[u8]) -> usize {
+    let at = out.len();
+    let message_bytes = u8::try_from(message.len()).expect("a message is at most 64 bytes");
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out[at + 8] = kind as u8;
+    out[at + 9] = message_bytes;
+    out.extend_from_slice(message);
+    out.resize(at + HEADER_BYTES + message.len().next_multiple_of(8), 0);
+    at
+}
+
+/// Completes the frame that starts at `at` and ends with `out`.
+pub fn finish(out: &mut [u8], at: usize, count: u32) {
+    let frame = &mut out[at..];
+    let length = u32::try_from(frame.len()).expect("a frame is smaller than 4 GiB");
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[12..16].copy_from_slice(&count.to_le_bytes());
+    let crc = checksum(frame);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Appends a whole frame.
+pub fn push(out: &mut Vec<u8>, kind: Kind, message: &[u8], payload: &[u8], count: u32) {
+    let at = start(out, kind, message);
+    out.extend_from_slice(payload);
+    finish(out, at, count);
+}
+
+/// Who speaks at the other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// The run's cluster: connections never cross clusters.
+    pub cluster: u64,
+    /// The group of the cluster.
+    pub group: u16,
+    /// Who speaks.
+    pub speaker: Speaker,
+}
+
+/// The speaker of a [`Hello`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speaker {
+    /// A replica of the group.
+    Replica(u8),
+    /// A client connection; its sessions carry this number in their high half.
+    Client(u32),
+}
+
+const HELLO_BYTES: usize = 24;
+
+impl Hello {
+    /// Appends the frame.
+    pub fn push(self, out: &mut Vec<u8>) {
+        let (role, id) = match self.speaker {
+            Speaker::Replica(id) => (0u16, u32::from(id)),
+            Speaker::Client(id) => (1, id),
+        };
+        let mut body = [0; HELLO_BYTES];
+        body[..8].copy_from_slice(&MAGIC.to_le_bytes());
+        body[8..16].copy_from_slice(&self.cluster.to_le_bytes());
+        body[16..18].copy_from_slice(&self.group.to_le_bytes());
+        body[18..20].copy_from_slice(&role.to_le_bytes());
+        body[20..].copy_from_slice(&id.to_le_bytes());
+        push(out, Kind::Hello, &[], &body, 0);
+    }
+
+    /// Reads the payload of a hello frame; `None` when it is not one of this version.
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        let body: &[u8; HELLO_BYTES] = payload.try_into().ok()?;
+        let (magic, rest) = body.split_first_chunk()?;
+        let (cluster, rest) = rest.split_first_chunk()?;
+        let (group, rest) = rest.split_first_chunk()?;
+        let (role, rest) = rest.split_first_chunk()?;
+        let (id, _) = rest.split_first_chunk()?;
+        let id = u32::from_le_bytes(*id);
+        let speaker = match u16::from_le_bytes(*role) {
+            0 => Speaker::Replica(u8::try_from(id).ok()?),
+            1 => Speaker::Client(id),
+            _ => return None,
+        };
+        (u64::from_le_bytes(*magic) == MAGIC).then_some(Self {
+            cluster: u64::from_le_bytes(*cluster),
+            group: u16::from_le_bytes(*group),
+            speaker,
+        })
+    }
+}
+
+/// Puts frames together again that arrive in pieces.
+///
+/// A frame that lies whole in the received bytes is handed over where it is; only a frame that is
+/// cut is copied.
+#[derive(Debug)]
+pub struct Assembler {
+    partial: Vec<u8>,
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self { partial: Vec::with_capacity(BUFFER_BYTES) }
+    }
+}
+
+impl Assembler {
+    /// Hands each complete frame to `handle`, in order, and keeps what is incomplete. `handle`
+    /// returns whether to go on: with false the rest is thrown away.
+    ///
+    /// # Errors
+    /// When the bytes cannot be frames; the connection must then be closed.
+    pub fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        frame_bytes_max: u32,
+        mut handle: impl FnMut(Frame<'_>) -> bool,
+    ) -> Result<(), FrameError> {
+        while !self.partial.is_empty() && !bytes.is_empty() {
+            // Take just enough to know the length, then just enough to complete the frame.
+            let wanted = match self.partial.first_chunk::<4>() {
+                None => HEADER_BYTES,
+                Some(length) => {
+                    let length = u32::from_le_bytes(*length);
+                    if length > frame_bytes_max {
+                        return Err(FrameError::Length(length));
+                    }
+                    (length as usize).max(HEADER_BYTES)
+                }
+            };
+            let taken = wanted.saturating_sub(self.partial.len()).min(bytes.len());
+            self.partial.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if let Some((frame, _)) = parse(&self.partial, frame_bytes_max)? {
+                let go_on = handle(frame);
+                self.partial.clear();
+                if !go_on {
+                    return Ok(());
+                }
+            }
+        }
+        while let Some((frame, length)) = parse(bytes, frame_bytes_max)? {
+            if !handle(frame) {
+                return Ok(());
+            }
+            bytes = &bytes[length..];
+        }
+        self.partial.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Vec<u8> {
+        let mut out = Vec::new();
+        Hello { cluster: 7, group: 2, speaker: Speaker::Client(9) }.push(&mut out);
+        push(&mut out, Kind::Message, &[1, 2, 3], &[4; 40], 2);
+        push(&mut out, Kind::Requests, &[], &[5; 8], 1);
+        out
+    }
+
+    #[test]
+    fn frames_survive_every_cut() {
+        let stream = stream();
+        for cut in 0..=stream.len() {
+            for second in [cut, (cut + stream.len()) / 2] {
+                let mut assembler = Assembler::default();
+                let mut seen = Vec::new();
+                for piece in [&stream[..cut], &stream[cut..second], &stream[second..]] {
+                    assembler
+                        .feed(piece, 1024, |frame| {
+                            seen.push((frame.kind, frame.count, frame.payload.to_vec()));
+                            true
+                        })
+                        .expect("the stream is valid");
+                }
+                assert_eq!(seen.len(), 3, "cut at {cut} and {second}");
+                assert_eq!(seen[1], (Kind::Message, 2, vec![4; 40]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let stream = stream();
+        for bit in 0..stream.len() * 8 {
+            let mut bad = stream.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let mut whole = 0;
+            let fed = Assembler::default().feed(&bad, 1024, |_| {
+                whole += 1;
+                true
+            });
+            assert!(fed.is_err() || whole < 3, "bit {bit} went unnoticed");
+        }
+    }
+
+    #[test]
+    fn lengths_are_checked_before_they_are_used() {
+        for length in [0u32, 15, 1025, u32::MAX, u32::MAX - 8] {
+            let mut bytes = stream();
+            bytes[..4].copy_from_slice(&length.to_le_bytes());
+            assert_eq!(parse(&bytes, 1024).err(), Some(FrameError::Length(length)));
+        }
+    }
+
+    #[test]
+    fn hello_round_trip() {
+        let hello = Hello { cluster: 1 << 40, group: 3, speaker: Speaker::Replica(2) };
+        let mut out = Vec::new();
+        hello.push(&mut out);
+        let (frame, _) = parse(&out, 64).expect("valid").expect("complete");
+        assert_eq!(Hello::read(frame.payload), Some(hello));
+    }
+}

@@ -1,0 +1,21 @@
+//! Synod's engine: runs a protocol for real, one pinned thread and one io_uring for each core.
+//!
+//! Read in this order: [`node`] drives a protocol in a world that [`io`] describes; [`wal`],
+//! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
+//! [`replica`] and [`run`] put processes around all that.
+
+pub mod apply;
+pub mod arena;
+pub mod cluster;
+pub mod frame;
+pub mod io;
+pub mod limits;
+pub mod load;
+pub mod node;
+pub mod registry;
+pub mod replica;
+pub mod run;
+pub mod sessions;
+pub mod snapshot;
+pub mod store;
+pub mod wal;

@@ -1,0 +1,355 @@
+//! The logical clients of one load thread: what each has asked and not been answered.
+
+use synod_protocols::command::{Command, Op, Reply, SessionId, Status};
+use synod_protocols::types::Time;
+use synod_results::history::{Kind, Operation, Outcome};
+use synod_workloads::{
+    Arrival, KeyGenerator, Operation as Drawn, OperationGenerator, ValueGenerator, fill, verify,
+};
+
+use super::Plan;
+
+/// What a client does after one request of an operation was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// The operation has another request.
+    Another,
+    /// The operation is over.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    outstanding: bool,
+    op: Op,
+    /// What follows the get of a read-modify-write or compare-and-swap.
+    then: Option<Op>,
+    group: u16,
+    key: u64,
+    /// The id written, or the delta.
+    written: u64,
+    expected: u64,
+    value_bytes: u32,
+    /// Operations that this client has started: the low half of the ids that it writes.
+    count: u32,
+    intended: Time,
+    sent: Time,
+    first_sent: Time,
+    /// When to send again, after `busy`.
+    repeat_at: Time,
+    /// Whether the request was given to a connection.
+    is_sent: bool,
+}
+
+/// All clients of a thread.
+#[derive(Debug)]
+pub(super) struct Clients {
+    clients: Vec<Client>,
+    /// The last sequence of each session: of each client in each group.
+    sequences: Vec<u32>,
+    /// The number of client 0 in the whole run, from 1: the high half of ids.
+    first_number: u32,
+    groups: u64,
+    outstanding: usize,
+    mix: OperationGenerator,
+    keys: KeyGenerator,
+    values: ValueGenerator,
+    scratch: Vec<u8>,
+}
+
+impl Clients {
+    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+        let per_client = match plan.load.arrival {
+            Arrival::Closed { outstanding, .. } => outstanding,
+            Arrival::Open { .. } => 1,
+        };
+        let threads = u32::from(plan.threads);
+        let thread = u32::from(plan.thread);
+        let all = plan.load.clients * per_client;
+        let (share, rest) = (all / threads, all % threads);
+        let count = share + u32::from(thread < rest);
+        let first_number = 1 + thread * share + thread.min(rest);
+        let idle = Client {
+            outstanding: false,
+            op: Op::Get,
+            then: None,
+            group: 0,
+            key: 0,
+            written: 0,
+            expected: 0,
+            value_bytes: 0,
+            count: 0,
+            intended: Time(0),
+            sent: Time(0),
+            first_sent: Time(0),
+            repeat_at: Time::NEVER,
+            is_sent: false,
+        };
+        let keys = KeyGenerator::new(&plan.load.keys, plan.seed);
+        Self {
+            clients: vec![idle; count as usize],
+            sequences: vec![0; count as usize * plan.groups.len()],
+            first_number,
+            groups: plan.groups.len() as u64,
+            outstanding: 0,
+            mix: OperationGenerator::new(&plan.load.mix, seed),
+            keys: keys.fork(seed, plan.thread, plan.threads),
+            values: ValueGenerator::new(&plan.load.values, seed),
+            scratch: vec![0; plan.load.values.max_bytes() as usize],
+        }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.clients.len()).expect("the workload bounds its clients")
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    pub(super) fn is_outstanding(&self, client: u32) -> bool {
+        self.clients[client as usize].outstanding
+    }
+
+    pub(super) fn group(&self, client: u32) -> usize {
+        usize::from(self.clients[client as usize].group)
+    }
+
+    /// Starts the operation that writes `key` for the first time.
+    pub(super) fn preload(&mut self, client: u32, key: u64, now: Time) {
+        self.begin(client, Op::Put, None, key, now, now);
+    }
+
+    /// Starts an operation of the mix.
+    #[inline]
+    pub(super) fn start(&mut self, client: u32, intended: Time, now: Time) {
+        let (op, then, key) = match self.mix.next() {
+            Drawn::Get => (Op::Get, None, self.keys.next()),
+            Drawn::Put => (Op::Put, None, self.keys.next()),
+            Drawn::Delete => (Op::Delete, None, self.keys.next()),
+            Drawn::Add => (Op::Add, None, self.keys.next()),
+            Drawn::CompareAndSwap => (Op::Get, Some(Op::CompareAndSwap), self.keys.next()),
+            Drawn::ReadModifyWrite => (Op::Get, Some(Op::Put), self.keys.next()),
+            Drawn::Insert => {
+                let key = self.keys.next_new();
+                self.keys.inserted();
+                (Op::Put, None, key)
+            }
+        };
+        self.begin(client, op, then, key, intended, now);
+    }
+
+    /// After the get of a two-step operation: starts the second step on the same key.
+    #[inline]
+    pub(super) fn second_step(&mut self, client: u32, observed: u64, now: Time) -> Step {
+        let Client { then, key, .. } = self.clients[client as usize];
+        let Some(op) = then else { return Step::Done };
+        self.begin(client, op, None, key, now, now);
+        if op == Op::CompareAndSwap {
+            self.clients[client as usize].expected = observed;
+        }
+        Step::Another
+    }
+
+    #[inline]
+    fn begin(&mut self, index: u32, op: Op, then: Option<Op>, key: u64, intended: Time, now: Time) {
+        let groups = self.groups_usize();
+        let client = &mut self.clients[index as usize];
+        assert!(!client.outstanding);
+        self.outstanding += 1;
+        client.count += 1;
+        client.outstanding = true;
+        client.op = op;
+        client.then = then;
+        client.key = key;
+        client.group = group_of(key, self.groups);
+        client.expected = 0;
+        let id = Operation::id(self.first_number + index, client.count);
+        (client.written, client.value_bytes) = match op {
+            Op::Get => (0, 0),
+            Op::Put | Op::CompareAndSwap => (id, self.values.next_size()),
+            Op::Delete => (id, 8),
+            Op::Add => (1, 8),
+        };
+        client.intended = intended;
+        client.sent = now;
+        client.first_sent = now;
+        client.repeat_at = Time::NEVER;
+        client.is_sent = false;
+        let sequence = index as usize * groups + usize::from(client.group);
+        self.sequences[sequence] += 1;
+    }
+
+    fn groups_usize(&self) -> usize {
+        self.sequences.len() / self.clients.len()
+    }
+
+    fn sequence(&self, index: u32) -> u64 {
+        let group = usize::from(self.clients[index as usize].group);
+        u64::from(self.sequences[index as usize * self.groups_usize() + group])
+    }
+
+    /// Appends the client's request to a frame. `connection` is the client number of the
+    /// connection that it goes by.
+    #[inline]
+    pub(super) fn encode(&self, index: u32, connection: u32, out: &mut Vec<u8>) {
+        let client = &self.clients[index as usize];
+        let mut command = Command {
+            session: SessionId::new(connection, index + 1),
+            sequence: self.sequence(index),
+            key: client.key,
+            op: client.op,
+            expected: client.expected,
+            value: &[],
+        };
+        let word = client.written.to_le_bytes();
+        match client.op {
+            Op::Get => command.encode(out),
+            Op::Delete | Op::Add => {
+                command.value = &word;
+                command.encode(out);
+            }
+            Op::Put | Op::CompareAndSwap => {
+                // The bytes of a value follow from its id, so the encoder may write any bytes
+                // first and the pattern goes over them.
+                command.value = &self.scratch[..client.value_bytes as usize];
+                let at = out.len() + command.encoded_bytes() - value_area(&command);
+                command.encode(out);
+                fill(client.written, &mut out[at..at + client.value_bytes as usize]);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn awaits(&self, index: u32, group: usize, sequence: u64) -> bool {
+        self.clients.get(index as usize).is_some_and(|client| {
+            client.outstanding
+                && usize::from(client.group) == group
+                && self.sequence(index) == sequence
+        })
+    }
+
+    /// Ends the client's request. `None` when the reply cannot be an answer to it.
+    #[inline]
+    pub(super) fn complete(
+        &mut self,
+        index: u32,
+        reply: &Reply<'_>,
+        now: Time,
+    ) -> (Option<Operation>, Time) {
+        let client = &mut self.clients[index as usize];
+        let outcome = match reply.status {
+            Status::Ok => Outcome::Ok,
+            Status::Absent => Outcome::Absent,
+            Status::Mismatch => Outcome::Mismatch,
+            Status::Busy | Status::Redirect | Status::Expired => return (None, client.intended),
+        };
+        let observed = match (client.op, outcome) {
+            (Op::Get, Outcome::Ok) => verify(reply.value),
+            (Op::Put | Op::Delete | Op::CompareAndSwap, Outcome::Ok) => Some(0),
+            (Op::Add, _) | (_, Outcome::Absent | Outcome::Mismatch) => word(reply.value),
+            (_, Outcome::Unknown | Outcome::Refused) => None,
+        };
+        let Some(observed) = observed else { return (None, client.intended) };
+        client.outstanding = false;
+        self.outstanding -= 1;
+        let operation = Operation {
+            start_ns: client.first_sent.0,
+            end_ns: now.0,
+            key: client.key,
+            written: client.written,
+            expected: client.expected,
+            observed,
+            version: reply.version,
+            session: self.first_number + index,
+            kind: kind(client.op),
+            outcome,
+        };
+        (Some(operation), client.intended)
+    }
+
+    pub(super) fn give_up(&mut self, index: u32) -> (Operation, Time) {
+        let client = &mut self.clients[index as usize];
+        assert!(client.outstanding);
+        client.outstanding = false;
+        self.outstanding -= 1;
+        let operation = Operation {
+            start_ns: client.first_sent.0,
+            end_ns: u64::MAX,
+            key: client.key,
+            written: client.written,
+            expected: client.expected,
+            observed: 0,
+            version: 0,
+            session: self.first_number + index,
+            kind: kind(client.op),
+            outcome: Outcome::Unknown,
+        };
+        (operation, client.intended)
+    }
+
+    pub(super) fn repeat_at(&mut self, index: u32, at: Time) {
+        self.clients[index as usize].repeat_at = at;
+    }
+
+    pub(super) fn repeated(&mut self, index: u32, now: Time) {
+        let client = &mut self.clients[index as usize];
+        client.sent = now;
+        client.repeat_at = Time::NEVER;
+    }
+
+    pub(super) fn is_overdue(&self, index: u32, now: Time, timeout_ns: u64) -> bool {
+        let client = &self.clients[index as usize];
+        now >= client.repeat_at || now.since(client.sent) >= timeout_ns
+    }
+
+    pub(super) fn is_hopeless(&self, index: u32, now: Time, give_up_ns: u64) -> bool {
+        now.since(self.clients[index as usize].first_sent) >= give_up_ns
+    }
+
+    /// Whether a second execution of the client's request would do no harm, or the first did not
+    /// happen.
+    pub(super) fn may_repeat(&self, index: u32) -> bool {
+        let client = &self.clients[index as usize];
+        client.op == Op::Get || !client.is_sent || client.repeat_at != Time::NEVER
+    }
+
+    pub(super) fn set_sent(&mut self, index: u32) {
+        self.clients[index as usize].is_sent = true;
+    }
+}
+
+/// Bytes of the value and of the zeros after it, at the end of an encoded command.
+fn value_area(command: &Command<'_>) -> usize {
+    let before = synod_protocols::command::COMMAND_HEADER_BYTES
+        + if command.op == Op::CompareAndSwap { 8 } else { 0 };
+    command.encoded_bytes() - before
+}
+
+/// Which group a key belongs to.
+#[must_use]
+pub(super) fn group_of(key: u64, groups: u64) -> u16 {
+    if groups == 1 {
+        return 0;
+    }
+    let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    u16::try_from(mixed % groups).expect("groups are few")
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    match bytes.len() {
+        0 => Some(0),
+        8 => bytes.try_into().ok().map(u64::from_le_bytes),
+        _ => None,
+    }
+}
+
+fn kind(op: Op) -> Kind {
+    match op {
+        Op::Get => Kind::Get,
+        Op::Put => Kind::Put,
+        Op::Delete => Kind::Delete,
+        Op::CompareAndSwap => Kind::CompareAndSwap,
+        Op::Add => Kind::Add,
+    }
+}

@@ -1,0 +1,239 @@
+//! The connections of a load thread: a few for each group, each speaking to the replica that it
+//! believes to lead.
+
+use synod_protocols::types::Time;
+
+use super::Plan;
+use super::clients::Clients;
+use crate::frame::{self, Assembler, Hello, Kind, Speaker};
+use crate::io::{Address, Io, LinkId};
+
+/// How long a connection waits before it tries the next replica.
+const RECONNECT_NS: u64 = 10_000_000;
+
+/// A frame of requests is closed when it has this many bytes.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// Bytes that wait to be sent at most; requests beyond them are repeated later.
+const OUTBOX_BYTES_MAX: usize = 64 << 20;
+
+#[derive(Debug)]
+struct Slot {
+    group: usize,
+    /// The client number of this connection.
+    client: u32,
+    /// Whom it speaks to.
+    replica: usize,
+    link: Option<LinkId>,
+    connected: bool,
+    /// When to connect, while there is no link.
+    connect_at: Time,
+    /// When the replica last said something, or this side turned to it.
+    heard_at: Time,
+    assembler: Option<Assembler>,
+    outbox: Vec<u8>,
+    requests: Option<(usize, u32)>,
+    doomed: bool,
+}
+
+/// All connections of a thread: `connections` for each group, in the order of groups.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    groups: Vec<Vec<Address>>,
+    connections: usize,
+    cluster: u64,
+    /// The slot of each link, by the place of the link.
+    by_link: Vec<usize>,
+}
+
+impl Slots {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let connections = usize::from(plan.load.connections);
+        let count = connections * plan.groups.len();
+        let first_client = 1 + usize::from(plan.thread) * count;
+        let slots = (0..count)
+            .map(|index| Slot {
+                group: index / connections,
+                client: u32::try_from(first_client + index).expect("connections are few"),
+                replica: index % connections % plan.groups[0].len(),
+                link: None,
+                connected: false,
+                connect_at: Time(0),
+                heard_at: Time(0),
+                assembler: Some(Assembler::default()),
+                outbox: Vec::with_capacity(frame::BUFFER_BYTES),
+                requests: None,
+                doomed: false,
+            })
+            .collect();
+        Self {
+            slots,
+            groups: plan.groups.clone(),
+            connections,
+            cluster: plan.cluster,
+            by_link: Vec::new(),
+        }
+    }
+
+    pub(super) fn group(&self, slot: usize) -> usize {
+        self.slots[slot].group
+    }
+
+    /// Adds the client's request to what its connection sends.
+    #[inline]
+    pub(super) fn request(&mut self, client: u32, clients: &mut Clients) {
+        let index = clients.group(client) * self.connections + client as usize % self.connections;
+        let slot = &mut self.slots[index];
+        if !slot.connected || slot.outbox.len() > OUTBOX_BYTES_MAX {
+            // Sent when the connection is there.
+            return;
+        }
+        let (at, count) = match slot.requests {
+            Some(open) => open,
+            None => (frame::start(&mut slot.outbox, Kind::Requests, &[]), 0),
+        };
+        clients.encode(client, slot.client, &mut slot.outbox);
+        clients.set_sent(client);
+        slot.requests = Some((at, count + 1));
+        if slot.outbox.len() - at >= FRAME_BYTES {
+            slot.finish_requests();
+        }
+    }
+
+    /// Sends a request again that was not answered for `timeout_ns`. If the replica was silent all
+    /// that time it may hang, and the connection turns to the next one.
+    pub(super) fn request_again(
+        &mut self,
+        client: u32,
+        clients: &mut Clients,
+        now: Time,
+        timeout_ns: u64,
+    ) {
+        let index = clients.group(client) * self.connections + client as usize % self.connections;
+        let replicas = self.groups[self.slots[index].group].len();
+        let slot = &mut self.slots[index];
+        if slot.connected && now.since(slot.heard_at) >= timeout_ns {
+            let next = (slot.replica + 1) % replicas;
+            slot.turn_to(next, now, now);
+        } else {
+            self.request(client, clients);
+        }
+    }
+
+    /// The replica says that it does not lead. False when there is nothing to do but to wait.
+    pub(super) fn redirect(&mut self, slot: usize, leader: Option<usize>, now: Time) -> bool {
+        let replicas = self.groups[self.slots[slot].group].len();
+        let slot = &mut self.slots[slot];
+        match leader {
+            Some(leader) if leader < replicas && leader != slot.replica => {
+                slot.turn_to(leader, now, now);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    pub(super) fn doom(&mut self, link: LinkId) {
+        if let Some(slot) = self.slot_of(link) {
+            self.slots[slot].doomed = true;
+        }
+    }
+
+    /// The connection is gone: the next replica is tried, after a moment.
+    pub(super) fn lost(&mut self, link: LinkId, now: Time) {
+        if let Some(slot) = self.slot_of(link) {
+            let replicas = self.groups[self.slots[slot].group].len();
+            let slot = &mut self.slots[slot];
+            slot.link = None;
+            let next = (slot.replica + 1) % replicas;
+            slot.turn_to(next, now, now + RECONNECT_NS);
+        }
+    }
+
+    /// The connection is there: greets, and sends what its clients still wait for. A request that
+    /// was sent before is sent again only if it may be executed twice, or is executed once however
+    /// often it comes.
+    pub(super) fn greet(&mut self, link: LinkId, clients: &mut Clients, repeatable: bool) {
+        let Some(index) = self.slot_of(link) else { return };
+        let slot = &mut self.slots[index];
+        slot.connected = true;
+        slot.outbox.clear();
+        slot.requests = None;
+        slot.assembler = Some(Assembler::default());
+        let group = u16::try_from(slot.group).expect("groups are few");
+        let speaker = Speaker::Client(slot.client);
+        Hello { cluster: self.cluster, group, speaker }.push(&mut slot.outbox);
+        let (group, place) = (slot.group, index % self.connections);
+        for client in (0..clients.len()).skip(place).step_by(self.connections) {
+            let waits = clients.is_outstanding(client) && clients.group(client) == group;
+            if waits && (repeatable || clients.may_repeat(client)) {
+                self.request(client, clients);
+            }
+        }
+    }
+
+    pub(super) fn take_assembler(&mut self, link: LinkId, now: Time) -> Option<(usize, Assembler)> {
+        let slot = self.slot_of(link)?;
+        self.slots[slot].heard_at = now;
+        Some((slot, self.slots[slot].assembler.take()?))
+    }
+
+    pub(super) fn give_assembler(&mut self, slot: usize, link: LinkId, assembler: Assembler) {
+        if self.slots[slot].link == Some(link) {
+            self.slots[slot].assembler = Some(assembler);
+        }
+    }
+
+    /// Connects, sends and closes what is to be.
+    pub(super) fn flush(&mut self, io: &mut impl Io) {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if slot.doomed
+                && let Some(link) = slot.link.take()
+            {
+                io.close(link);
+                slot.connected = false;
+                slot.doomed = false;
+            }
+            if slot.link.is_none() && io.now() >= slot.connect_at {
+                let link = io.connect(&self.groups[slot.group][slot.replica]);
+                slot.link = Some(link);
+                let place = link.index as usize;
+                if self.by_link.len() <= place {
+                    self.by_link.resize(place + 1, usize::MAX);
+                }
+                self.by_link[place] = index;
+            }
+            let slot = &mut self.slots[index];
+            slot.finish_requests();
+            if let Some(link) = slot.link.filter(|_| slot.connected) {
+                io.send(link, &mut slot.outbox);
+            }
+        }
+    }
+
+    fn slot_of(&self, link: LinkId) -> Option<usize> {
+        let slot = *self.by_link.get(link.index as usize)?;
+        (self.slots.get(slot)?.link == Some(link)).then_some(slot)
+    }
+}
+
+impl Slot {
+    fn finish_requests(&mut self) {
+        if let Some((at, count)) = self.requests.take() {
+            frame::finish(&mut self.outbox, at, count);
+        }
+    }
+
+    /// Speaks to another replica from now on; the present connection, if there is one, is closed.
+    fn turn_to(&mut self, replica: usize, now: Time, connect_at: Time) {
+        self.replica = replica;
+        self.connected = false;
+        self.doomed = self.link.is_some();
+        self.connect_at = connect_at;
+        self.heard_at = now;
+        self.outbox.clear();
+        self.requests = None;
+    }
+}

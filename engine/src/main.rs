@@ -1,0 +1,237 @@
+//! The command line: parsing, printing and exit codes only.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+use synod::io::uring::Wait;
+use synod::limits;
+use synod::registry;
+use synod::run::{self, Options};
+use synod_results::run_folder::RunFolder;
+use synod_results::{compare, table, timeline};
+use synod_workloads::{Workload, load_file, reference, schema};
+
+/// Exit codes: what a script may rely on.
+mod exit {
+    /// A check failed: a history is not linearizable, a run is invalid or incomplete.
+    pub(crate) const CHECK_FAILED: u8 = 1;
+    /// The input is wrong.
+    pub(crate) const BAD_INPUT: u8 = 2;
+    /// The machine does not allow it.
+    pub(crate) const ENVIRONMENT: u8 = 3;
+}
+
+/// A testbed for replication protocols.
+#[derive(Parser)]
+#[command(name = "synod", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a workload: start the replicas, load them, check the history, keep the results.
+    Run {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file, for example `--set load.clients=64`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Where run folders are made.
+        #[arg(long, default_value = "results/runs")]
+        runs: PathBuf,
+        /// Do not measure what this machine allows; saves two seconds.
+        #[arg(long)]
+        no_limits: bool,
+    },
+    /// Measure what this machine allows: round trips, a consensus-shaped echo, synced writes, and
+    /// the load generator alone.
+    Limits {
+        /// Processors of the leader, both followers and the client.
+        #[arg(long, value_delimiter = ',', num_args = 4, default_values_t = [0, 1, 0, 1])]
+        placement: Vec<usize>,
+        /// What threads do when they have nothing to do.
+        #[arg(long, value_enum, default_value_t = WaitArgument::Yield)]
+        wait: WaitArgument,
+        /// Seconds for each measurement.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// A folder on the disk to measure.
+        #[arg(long, default_value = ".")]
+        directory: PathBuf,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether a workload file is right, and nothing else.
+    Check {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file before it is checked.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Show the results in a run folder.
+    Show {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// Compare two run folders.
+    Compare {
+        /// The first run folder.
+        first: PathBuf,
+        /// The second run folder.
+        second: PathBuf,
+    },
+    /// Print the JSON schema of workload files.
+    Schema,
+    /// Print every key of workload files with its unit, default and meaning.
+    Reference,
+    /// Serve as one replica; orders come on the standard input.
+    #[command(hide = true)]
+    Replica,
+}
+
+/// A wait policy on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum WaitArgument {
+    /// Spin.
+    Busy,
+    /// Spin, but let others run.
+    Yield,
+    /// Sleep in the kernel.
+    Block,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { file, set, runs, no_limits } => run(&file, &set, runs, !no_limits),
+        Command::Limits { placement, wait, seconds, directory, json } => {
+            let wait = match wait {
+                WaitArgument::Busy => Wait::Busy,
+                WaitArgument::Yield => Wait::Yield,
+                WaitArgument::Block => Wait::Block,
+            };
+            let placement = [placement[0], placement[1], placement[2], placement[3]];
+            let options =
+                limits::Options { placement, wait, seconds, ..limits::Options::new(directory) };
+            measure_limits(&options, json)
+        }
+        Command::Check { file, set } => match read_workload(&file, &set) {
+            Ok(workload) => {
+                println!("{}: {} is a valid workload", file.display(), workload.name);
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        Command::Show { folder } => show(&folder),
+        Command::Compare { first, second } => compare(&first, &second),
+        Command::Schema => {
+            let schema = schema(&registry::catalog());
+            println!("{}", serde_json::to_string_pretty(&schema).expect("a schema is plain data"));
+            ExitCode::SUCCESS
+        }
+        Command::Reference => {
+            print!("{}", reference(&registry::catalog()));
+            ExitCode::SUCCESS
+        }
+        Command::Replica => match synod::replica::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, exit::ENVIRONMENT),
+        },
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(code)
+}
+
+fn read_workload(file: &Path, set: &[String]) -> Result<Workload, ExitCode> {
+    load_file(file, &registry::catalog(), set).map_err(|diagnostics| {
+        if io::stderr().is_terminal() {
+            eprint!("{}", diagnostics.render(true));
+        } else {
+            eprintln!("{diagnostics}");
+        }
+        ExitCode::from(exit::BAD_INPUT)
+    })
+}
+
+fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool) -> ExitCode {
+    let workload = match read_workload(file, set) {
+        Ok(workload) => workload,
+        Err(code) => return code,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let twice = Arc::clone(&interrupted);
+        // The second Ctrl-C ends at once; replicas end with their input.
+        let registered = signal_hook::flag::register_conditional_shutdown(signal, 130, twice)
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
+        if let Err(error) = registered {
+            return fail(&format!("signals cannot be handled: {error}"), exit::ENVIRONMENT);
+        }
+    }
+    let options = Options { runs, interrupted, progress: true, limits };
+    match run::run(&workload, &options) {
+        Ok(outcome) => {
+            print!("{}", table::render(&outcome.summary, io::stdout().is_terminal()));
+            println!("\nresults: {}", outcome.folder.display());
+            let sound = outcome.summary.complete
+                && outcome.summary.results.iter().all(|result| {
+                    result.verdict.is_pass() && result.failed_gates().next().is_none()
+                });
+            if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::CHECK_FAILED) }
+        }
+        Err(error) => fail(&error, exit::ENVIRONMENT),
+    }
+}
+
+fn measure_limits(options: &limits::Options, json: bool) -> ExitCode {
+    let terminal = io::stderr().is_terminal();
+    let measured = limits::run(options, |what| {
+        if terminal {
+            eprint!("\r\x1b[2Kmeasuring: {what}");
+        }
+    });
+    if terminal {
+        eprint!("\r\x1b[2K");
+    }
+    match measured {
+        Ok(limits) if json => {
+            println!("{}", serde_json::to_string_pretty(&limits).expect("limits are plain data"));
+            ExitCode::SUCCESS
+        }
+        Ok(limits) => {
+            print!("{}", limits::table(&limits));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string(), exit::ENVIRONMENT),
+    }
+}
+
+fn show(folder: &Path) -> ExitCode {
+    match RunFolder::open(folder) {
+        Ok((_, summary)) => {
+            print!("{}", timeline::show(&summary, io::stdout().is_terminal()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string(), exit::BAD_INPUT),
+    }
+}
+
+fn compare(first: &Path, second: &Path) -> ExitCode {
+    match (RunFolder::open(first), RunFolder::open(second)) {
+        (Ok((_, first)), Ok((_, second))) => {
+            print!("{}", compare::render(&first, &second));
+            ExitCode::SUCCESS
+        }
+        (Err(error), _) | (_, Err(error)) => fail(&error.to_string(), exit::BAD_INPUT),
+    }
+}

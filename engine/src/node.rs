@@ -1,0 +1,338 @@
+//! One replica: the only driver of a protocol, in real and in simulated runs.
+//!
+//! A replica lives in turns. Each turn takes in everything that has arrived, lets the protocol
+//! handle it, then makes at most one log write and one send for each connection:
+//!
+//! 1. [`Io::poll`]: bytes become frames, frames become messages and pending requests.
+//! 2. The timer, if it is due; batches of pending requests, as long as the protocol has room.
+//! 3. Everything appended becomes one write; what waited for earlier writes is released.
+//! 4. Everything said becomes one send for each connection.
+
+mod body;
+mod connections;
+mod counters;
+mod pending;
+mod snapshots;
+mod state;
+
+use std::fmt;
+
+use synod_protocols::command::{self, CommandLimits};
+use synod_protocols::protocol::{Config, Input, Protocol, Role};
+use synod_protocols::types::{ReplicaId, Slot, Time};
+use synod_protocols::wire::Wire;
+
+use self::body::Body;
+pub use self::counters::Counters;
+use crate::frame::{Frame, FrameError, Hello, Kind, Speaker};
+use crate::io::{Address, Event, Io, LinkId};
+use crate::wal::{Identity, Lsn, Storage, Wal, WalLimits};
+
+/// What a replica is told besides the protocol's own configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The protocol's part.
+    pub protocol: Config,
+    /// The run's cluster: frames and logs of others are refused.
+    pub cluster: u64,
+    /// Which group this replica belongs to.
+    pub group: u16,
+    /// Where all replicas of the group listen, this one included, in order.
+    pub peers: Vec<Address>,
+    /// Seeds the timers' jitter.
+    pub seed: u64,
+    /// Requests in one batch at most.
+    pub batch_ops_max: usize,
+    /// Bytes in one batch at most.
+    pub batch_bytes_max: usize,
+    /// How long a batch waits for more requests, in nanoseconds.
+    pub linger_ns: u64,
+    /// The longest frame.
+    pub frame_bytes_max: u32,
+    /// Requests that wait at this replica at most.
+    pub pending_ops_max: usize,
+    /// Keys that the store is made for.
+    pub keys_expected: usize,
+    /// Sessions that the replica remembers.
+    pub sessions_max: usize,
+    /// A snapshot is taken after so much log.
+    pub snapshot_bytes: u64,
+    /// Client numbers are below this.
+    pub clients_max: usize,
+    /// Whether each record is a write of its own.
+    pub sync_each: bool,
+}
+
+/// How long a replica waits before it connects again to one that it lost.
+const RECONNECT_NS: u64 = 20_000_000;
+
+/// One replica of one group.
+pub struct Node<P: Protocol, I: Io> {
+    protocol: P,
+    body: Body<P, I::Storage>,
+    io: I,
+    reconnect_at: Time,
+    /// Whether recovery is over: set by the first turn.
+    started: bool,
+}
+
+impl<P: Protocol, I: Io> fmt::Debug for Node<P, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node {{ {}, {:?} }}", P::NAME, self.protocol.role())
+    }
+}
+
+/// Why a replica cannot go on.
+#[derive(Debug)]
+pub enum Fatal {
+    /// The log could not be written: what was promised can no longer be kept.
+    Log(std::io::Error),
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(error) => {
+                write!(f, "the log cannot be written, so this replica stops: {error}")
+            }
+        }
+    }
+}
+
+impl<P: Protocol, I: Io> Node<P, I> {
+    /// A replica that keeps nothing on disk.
+    pub fn new(settings: Settings, io: I) -> Self {
+        let protocol = P::new(&settings.protocol);
+        let mut body = Body::new(settings);
+        body.set_now(io.now());
+        Self { protocol, body, io, reconnect_at: Time(0), started: false }
+    }
+
+    /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
+    /// follows. Returns how many records there were.
+    ///
+    /// # Errors
+    /// A sentence: what is wrong with the snapshot or the log.
+    pub fn open(
+        settings: Settings,
+        io: I,
+        mut storage: I::Storage,
+        limits: WalLimits,
+    ) -> Result<(Self, u64), String> {
+        let identity = Identity {
+            cluster: settings.cluster,
+            replica: settings.protocol.id.0.into(),
+            group: settings.group,
+        };
+        let snapshot_bytes = usize::try_from(settings.snapshot_bytes).expect("64-bit sizes");
+        // Enough for the log to grow by half again while a snapshot is taken.
+        let spares = snapshot_bytes / limits.segment_bytes * 3 / 2 + 2;
+        let mut node = Self::new(settings, io);
+        let mut from = Lsn(0);
+        if let Some(found) = snapshots::read(&mut storage, &node.body.state)? {
+            node.body.state.restore(found.restored, found.slot);
+            from = found.from;
+        }
+        let replay = |_, record: &[u8], payload: &[u8]| node.replay(record, payload);
+        let (mut wal, recovered) = Wal::open(storage, identity, limits, from, replay)
+            .map_err(|error| error.to_string())?;
+        wal.prepare(spares).map_err(|error| format!("the log cannot be made: {error}"))?;
+        node.body.set_wal(wal, from);
+        Ok((node, recovered.records))
+    }
+
+    /// Replays one record of an earlier life.
+    fn replay(&mut self, record: &[u8], payload: &[u8]) {
+        let record = P::Record::decode(record).expect("the log holds records of this protocol");
+        let payload = self.body.store_payload(payload);
+        self.protocol.replay(record, payload, &mut self.body);
+        self.body.release_payload(payload);
+    }
+
+    /// The time of the last turn.
+    pub fn now(&self) -> Time {
+        self.body.now()
+    }
+
+    /// What the replica has counted so far.
+    pub fn counters(&self) -> Counters {
+        self.body.counters
+    }
+
+    /// What the protocol is now.
+    pub fn role(&self) -> Role {
+        self.protocol.role()
+    }
+
+    /// One turn.
+    ///
+    /// # Errors
+    /// When the log fails; the replica must then stop, for it cannot keep a promise any more.
+    pub fn turn(&mut self) -> Result<(), Fatal> {
+        self.connect_to_peers();
+        let until = self.protocol.deadline().min(self.reconnect_at).min(self.body.linger_until());
+        let (protocol, body) = (&mut self.protocol, &mut self.body);
+        let mut fatal = None;
+        self.io.poll(until, |event| match event {
+            Event::Accepted(link) => body.connections.open(link),
+            Event::Connected(link) => body.greet(link),
+            Event::Received(link, bytes) => receive(protocol, body, link, bytes),
+            Event::Closed(link) => body.connections.close(link),
+            Event::Written(token, buffer, Ok(())) => body.written(token, buffer),
+            Event::Written(_, _, Err(error)) => fatal = Some(error),
+        });
+        if let Some(error) = fatal.or_else(|| self.body.failed.take()) {
+            return Err(Fatal::Log(error));
+        }
+        self.body.set_now(self.io.now());
+        self.body.release_held();
+        self.run_protocol();
+        self.keep_snapshots().map_err(Fatal::Log)?;
+        self.body.write_log(&mut self.io);
+        self.body.flush(&mut self.io);
+        self.body.counters.turns += 1;
+        Ok(())
+    }
+
+    /// Begins a snapshot when one is due, and goes on with those under way.
+    fn keep_snapshots(&mut self) -> std::io::Result<()> {
+        if self.body.snapshot_is_due() && self.body.log_has_room() {
+            self.body.begin_snapshot()?;
+            self.protocol.checkpoint(&mut self.body);
+            self.body.end_checkpoint();
+        }
+        self.body.continue_snapshots()
+    }
+
+    /// The timer, messages to oneself, and batches of requests.
+    fn run_protocol(&mut self) {
+        let (protocol, body) = (&mut self.protocol, &mut self.body);
+        if !std::mem::replace(&mut self.started, true) {
+            protocol.step(Input::Started, body);
+        }
+        if body.now() >= protocol.deadline() {
+            protocol.step(Input::Timeout, body);
+        }
+        deliver_to_self(protocol, body);
+        while body.has_batch() && protocol.room() > 0 && body.log_has_room() {
+            let batch = body.take_batch();
+            body.counters.batches += 1;
+            protocol.step(Input::Requests(batch), body);
+            body.release_payload(batch);
+            deliver_to_self(protocol, body);
+        }
+    }
+
+    /// Each pair of replicas has one connection, made by the one with the smaller number.
+    fn connect_to_peers(&mut self) {
+        if self.io.now() < self.reconnect_at {
+            return;
+        }
+        self.reconnect_at = self.io.now() + RECONNECT_NS;
+        for peer in self.body.peers_to_connect() {
+            let link = self.io.connect(self.body.address_of(peer));
+            self.body.connections.dial(link, peer);
+        }
+    }
+}
+
+/// What was sent to oneself and waits for nothing any more.
+fn deliver_to_self<P: Protocol, S: Storage>(protocol: &mut P, body: &mut Body<P, S>) {
+    while let Some((message, payload)) = body.next_to_self() {
+        let from = body.id();
+        protocol.step(Input::Message { from, message, payload }, body);
+        body.release_payload(payload);
+    }
+}
+
+fn receive<P: Protocol, S: Storage>(
+    protocol: &mut P,
+    body: &mut Body<P, S>,
+    link: LinkId,
+    bytes: &[u8],
+) {
+    let Some(mut assembler) = body.connections.take_assembler(link) else { return };
+    let mut refused = None;
+    let fed = assembler.feed(bytes, body.frame_bytes_max(), |frame| {
+        refused = take_frame(protocol, body, link, frame).err();
+        refused.is_none()
+    });
+    body.connections.give_assembler(link, assembler);
+    if let Some(reason) = refused.or_else(|| fed.err().map(Refusal::Frame)) {
+        body.refuse(link, &reason);
+    }
+}
+
+/// Why a connection is closed by this side.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    /// The bytes are no frame.
+    Frame(FrameError),
+    /// The first frame is no greeting of this format, cluster or group.
+    Hello,
+    /// A frame that this speaker may not send.
+    Kind(Kind),
+    /// A message that this protocol does not know.
+    Message,
+    /// Commands that break a rule.
+    Commands(command::CommandError),
+    /// A command of another client's session.
+    Session,
+    /// An operation that the protocol cannot carry.
+    Operation,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Hello => f.write_str("the greeting is not of this cluster and group"),
+            Self::Kind(kind) => write!(f, "a frame of kind {kind:?} is out of place"),
+            Self::Message => f.write_str("the message is not one of this protocol"),
+            Self::Commands(error) => error.fmt(f),
+            Self::Session => f.write_str("the session belongs to another client"),
+            Self::Operation => f.write_str("registers have no compare-and-swap and no add"),
+        }
+    }
+}
+
+fn take_frame<P: Protocol, S: Storage>(
+    protocol: &mut P,
+    body: &mut Body<P, S>,
+    link: LinkId,
+    frame: Frame<'_>,
+) -> Result<(), Refusal> {
+    match (body.connections.speaker(link), frame.kind) {
+        (None, Kind::Hello) => {
+            let hello = Hello::read(frame.payload).ok_or(Refusal::Hello)?;
+            body.welcome(link, hello)
+        }
+        (Some(Speaker::Replica(from)), Kind::Message) => {
+            let message = P::Message::decode(frame.message).ok_or(Refusal::Message)?;
+            let from = ReplicaId(from);
+            let Some(payload) = body.receive_payload(frame) else { return Ok(()) };
+            body.counters.messages_received += 1;
+            protocol.step(Input::Message { from, message, payload }, body);
+            body.release_payload(payload);
+            Ok(())
+        }
+        (Some(Speaker::Replica(from)), Kind::Snapshot) => {
+            let slot: [u8; 8] = frame.message.try_into().map_err(|_| Refusal::Message)?;
+            let slot = Slot(u64::from_le_bytes(slot));
+            if body.receive_snapshot(ReplicaId(from), slot, frame.payload) {
+                protocol.step(Input::Installed { applied: slot }, body);
+            }
+            Ok(())
+        }
+        (Some(Speaker::Client(client)), Kind::Requests) => body.receive_requests(client, frame),
+        (_, kind) => Err(Refusal::Kind(kind)),
+    }
+}
+
+/// Limits of what a client may send in one frame.
+fn command_limits(settings: &Settings) -> CommandLimits {
+    CommandLimits {
+        commands_max: settings.pending_ops_max,
+        value_bytes_max: settings.batch_bytes_max - command::COMMAND_HEADER_BYTES * 2,
+    }
+}

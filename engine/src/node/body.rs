@@ -1,0 +1,517 @@
+//! Everything of a replica but its protocol: what the protocol's verbs act on.
+
+use std::collections::VecDeque;
+
+use synod_protocols::command::{self, Command, Commands, Op, Reply, SessionId, Status};
+use synod_protocols::protocol::{Context, Protocol, Register, Service};
+use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
+use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
+
+use super::connections::Connections;
+use super::pending::Pending;
+use super::snapshots::Snapshots;
+use super::state::State;
+use super::{Counters, Refusal, Settings};
+use crate::arena::Arena;
+use crate::frame::{self, Frame, Hello, Kind, Speaker};
+use crate::io::{Address, Io, LinkId};
+use crate::snapshot::SnapshotIdentity;
+use crate::store::{StoreLimits, Tagged};
+use crate::wal::{Buffer, Lsn, Storage, Wal, WriteToken};
+use synod_workloads::{Concern, Random};
+
+/// Keys that a store holds at most, for each key that it is made for.
+const KEYS_GROWTH: usize = 4;
+
+/// Bytes that large values may take.
+const LARGE_BYTES_MAX: usize = 8 << 30;
+
+/// The arena beyond what the protocol retains: what is pending, held or in flight.
+const ARENA_SLACK_BYTES: usize = 256 << 20;
+
+/// A message that waits for the disk.
+#[derive(Debug)]
+struct Held<M> {
+    until: Lsn,
+    to: ReplicaId,
+    message: M,
+    payload: Payload,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Body<P: Protocol, S> {
+    settings: Settings,
+    now: Time,
+    random: Random,
+    arena: Arena,
+    pub(super) state: State,
+    pub(super) snapshots: Snapshots,
+    wal: Option<Wal<S>>,
+    /// What went wrong with the disk in the middle of a turn; its end reports it.
+    pub(super) failed: Option<std::io::Error>,
+    held: VecDeque<Held<P::Message>>,
+    to_self: VecDeque<(P::Message, Payload)>,
+    pending: Pending,
+    pub(super) connections: Connections,
+    pub(super) counters: Counters,
+}
+
+impl<P: Protocol, S: Storage> Body<P, S> {
+    pub(super) fn new(settings: Settings) -> Self {
+        let keys_expected = settings.keys_expected;
+        let retain_bytes = usize::try_from(settings.protocol.retain_bytes).expect("memory");
+        Self {
+            now: Time(0),
+            random: Random::new(
+                settings.seed ^ u64::from(settings.protocol.id.0) << 32,
+                Concern::Timers,
+            ),
+            arena: Arena::new(
+                settings.frame_bytes_max as usize,
+                2 * retain_bytes + ARENA_SLACK_BYTES,
+            ),
+            state: State::new(
+                SnapshotIdentity { cluster: settings.cluster, group: settings.group },
+                StoreLimits {
+                    keys_expected,
+                    keys_max: keys_expected.max(1024) * KEYS_GROWTH,
+                    large_bytes_max: LARGE_BYTES_MAX,
+                },
+                settings.sessions_max,
+            ),
+            snapshots: Snapshots::default(),
+            wal: None,
+            failed: None,
+            held: VecDeque::with_capacity(1024),
+            to_self: VecDeque::with_capacity(64),
+            pending: Pending::new(
+                settings.pending_ops_max,
+                settings.batch_ops_max,
+                settings.batch_bytes_max,
+            ),
+            connections: Connections::new(settings.clients_max),
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    pub(super) fn id(&self) -> ReplicaId {
+        self.settings.protocol.id
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(super) fn set_now(&mut self, now: Time) {
+        self.now = now;
+        self.pending.note(now);
+    }
+
+    pub(super) fn frame_bytes_max(&self) -> u32 {
+        self.settings.frame_bytes_max
+    }
+
+    pub(super) fn address_of(&self, peer: ReplicaId) -> &Address {
+        &self.settings.peers[peer.index()]
+    }
+
+    /// Replicas with a larger number that are not connected.
+    pub(super) fn peers_to_connect(&self) -> Vec<ReplicaId> {
+        Replicas::first(self.settings.protocol.replicas)
+            .iter()
+            .filter(|&peer| peer > self.id() && !self.connections.has_peer(peer))
+            .collect()
+    }
+
+    // Connections.
+
+    /// The first frame of a connection that this side made.
+    pub(super) fn greet(&mut self, link: LinkId) {
+        let Some(peer) = self.connections.dialled(link) else { return };
+        let hello = self.hello();
+        if let Some(outbox) = self.connections.outbox(link) {
+            hello.push(outbox);
+        }
+        self.connections.set_speaker(link, Speaker::Replica(peer.0));
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            cluster: self.settings.cluster,
+            group: self.settings.group,
+            speaker: Speaker::Replica(self.id().0),
+        }
+    }
+
+    /// The other end has introduced itself.
+    pub(super) fn welcome(&mut self, link: LinkId, hello: Hello) -> Result<(), Refusal> {
+        let known = match hello.speaker {
+            Speaker::Replica(id) => {
+                usize::from(id) < self.settings.protocol.replicas && id < self.id().0
+            }
+            Speaker::Client(id) => (id as usize) < self.settings.clients_max,
+        };
+        let same = hello.cluster == self.settings.cluster && hello.group == self.settings.group;
+        if !known || !same {
+            return Err(Refusal::Hello);
+        }
+        self.connections.set_speaker(link, hello.speaker);
+        Ok(())
+    }
+
+    /// Closes a connection whose other end does not keep to the rules.
+    pub(super) fn refuse(&mut self, link: LinkId, reason: &Refusal) {
+        self.counters.refused += 1;
+        // Few enough to tell each; more are only counted.
+        if self.counters.refused <= 10 {
+            eprintln!("replica {}: connection refused: {reason}", self.id());
+        }
+        self.connections.doom(link);
+    }
+
+    // Requests.
+
+    pub(super) fn receive_requests(
+        &mut self,
+        client: u32,
+        frame: Frame<'_>,
+    ) -> Result<(), Refusal> {
+        let limits = super::command_limits(&self.settings);
+        let commands = command::validate(frame.payload, &limits).map_err(Refusal::Commands)?;
+        if P::SERVICE == Service::Registers && Commands::new(frame.payload).any(needs_consensus) {
+            return Err(Refusal::Operation);
+        }
+        if Commands::new(frame.payload).any(|command| command.session.client() != client) {
+            return Err(Refusal::Session);
+        }
+        let mut rest = frame.payload;
+        let mut left = commands;
+        while left > 0 {
+            let (run, run_commands) = self.first_run(rest);
+            let stored = (run_commands <= self.pending.room())
+                .then(|| self.arena.store(run, narrow(run_commands)))
+                .flatten();
+            match stored {
+                Some(payload) => self.pending.push(payload, &mut self.arena),
+                None => self.refuse_as_busy(client, run),
+            }
+            rest = &rest[run.len()..];
+            left -= run_commands;
+        }
+        Ok(())
+    }
+
+    /// As many of the first commands as one batch may have.
+    fn first_run<'a>(&self, commands: &'a [u8]) -> (&'a [u8], usize) {
+        let (mut bytes, mut count) = (0, 0);
+        for command in Commands::new(commands) {
+            let with = bytes + command.encoded_bytes();
+            if count > 0
+                && (with > self.settings.batch_bytes_max || count == self.settings.batch_ops_max)
+            {
+                break;
+            }
+            bytes = with;
+            count += 1;
+        }
+        (&commands[..bytes], count)
+    }
+
+    fn refuse_as_busy(&mut self, client: u32, commands: &[u8]) {
+        for command in Commands::new(commands) {
+            self.counters.busy += 1;
+            self.connections.reply(client, &answer(&command, Status::Busy, 0, &[]));
+        }
+    }
+
+    pub(super) fn has_batch(&self) -> bool {
+        let linger_ns = self.settings.linger_ns;
+        !self.pending.is_empty()
+            && (linger_ns == 0
+                || self.pending.has_full_batch()
+                || self.now.since(self.pending.since()) >= linger_ns)
+    }
+
+    /// When a batch that waits for more requests must go.
+    pub(super) fn linger_until(&self) -> Time {
+        if self.pending.is_empty() || self.settings.linger_ns == 0 {
+            Time::NEVER
+        } else {
+            self.pending.since() + self.settings.linger_ns
+        }
+    }
+
+    pub(super) fn take_batch(&mut self) -> Payload {
+        self.pending.pop()
+    }
+
+    // Payloads.
+
+    pub(super) fn store_payload(&mut self, bytes: &[u8]) -> Payload {
+        self.arena.store(bytes, 0).expect("recovery trims as it goes")
+    }
+
+    pub(super) fn release_payload(&mut self, payload: Payload) {
+        self.arena.release(payload);
+    }
+
+    /// Takes in the payload of a message, or drops the message when there is no room for it: it
+    /// then counts as lost on the way.
+    pub(super) fn receive_payload(&mut self, frame: Frame<'_>) -> Option<Payload> {
+        let stored = if frame.payload.is_empty() || self.log_has_room() {
+            self.arena.store(frame.payload, frame.count)
+        } else {
+            None
+        };
+        self.counters.messages_dropped += u64::from(stored.is_none());
+        stored
+    }
+
+    // Durability.
+
+    pub(super) fn log_has_room(&self) -> bool {
+        // No record is longer than a frame.
+        self.wal.as_ref().is_none_or(|wal| wal.room() > self.settings.frame_bytes_max as usize)
+    }
+
+    pub(super) fn written(&mut self, token: WriteToken, buffer: Buffer) {
+        self.wal.as_mut().expect("only a log writes").written(token, buffer);
+    }
+
+    /// Sends what waited for writes that are durable by now.
+    pub(super) fn release_held(&mut self) {
+        let Some(durable) = self.wal.as_ref().map(Wal::durable) else { return };
+        while self.held.front().is_some_and(|held| held.until <= durable) {
+            let held = self.held.pop_front().expect("just seen");
+            self.say(held.to, held.message, held.payload);
+            self.arena.release(held.payload);
+        }
+    }
+
+    pub(super) fn next_to_self(&mut self) -> Option<(P::Message, Payload)> {
+        self.to_self.pop_front()
+    }
+
+    fn say(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        if to == self.id() {
+            self.arena.retain(payload);
+            self.to_self.push_back((message, payload));
+            return;
+        }
+        let Some(outbox) = self.connections.peer_outbox(to) else {
+            self.counters.messages_dropped += 1;
+            return;
+        };
+        let mut buffer = [0; WIRE_BYTES_MAX];
+        let length = message.encode(&mut buffer);
+        let bytes = self.arena.bytes(payload);
+        frame::push(outbox, Kind::Message, &buffer[..length], bytes, payload.commands);
+        self.counters.messages_sent += 1;
+    }
+
+    /// Everything appended since the last write becomes one write, if one more may be in flight.
+    pub(super) fn write_log<I: Io<Storage = S>>(&mut self, io: &mut I) {
+        let Some(wal) = &mut self.wal else { return };
+        while let Some(write) = wal.next_write() {
+            self.counters.log_writes += 1;
+            self.counters.log_bytes += write.length as u64;
+            io.write(wal.storage_mut(), write);
+        }
+    }
+
+    /// Recovery is over; the log goes on after the snapshot at `from`.
+    pub(super) fn set_wal(&mut self, wal: Wal<S>, from: Lsn) {
+        self.snapshots.recovered(from, wal.end());
+        self.wal = Some(wal);
+    }
+
+    /// The protocol has appended its checkpoint.
+    pub(super) fn end_checkpoint(&mut self) {
+        if let Some(wal) = &self.wal {
+            self.snapshots.checkpointed(wal.end());
+        }
+    }
+
+    /// Whether the log has grown so long that a snapshot should let it be cut.
+    pub(super) fn snapshot_is_due(&self) -> bool {
+        let every_bytes = self.settings.snapshot_bytes;
+        self.state.is_whole()
+            && self.wal.as_ref().is_some_and(|wal| self.snapshots.is_due(wal.end(), every_bytes))
+    }
+
+    pub(super) fn begin_snapshot(&mut self) -> std::io::Result<()> {
+        match &mut self.wal {
+            Some(wal) => self.snapshots.begin_saving(&self.state, wal),
+            None => Ok(()),
+        }
+    }
+
+    /// One more piece of every snapshot that is being saved or sent.
+    pub(super) fn continue_snapshots(&mut self) -> std::io::Result<()> {
+        self.snapshots.continue_sending(&self.state, &mut self.connections);
+        match &mut self.wal {
+            Some(wal) => self.snapshots.continue_saving(&self.state, wal),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in a piece of another replica's snapshot; true when it was the last and this replica
+    /// now has everything below the slot.
+    pub(super) fn receive_snapshot(&mut self, from: ReplicaId, slot: Slot, chunk: &[u8]) -> bool {
+        match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk) {
+            Ok(Some(restored)) => {
+                self.state.restore(restored, slot);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
+        }
+    }
+
+    /// One send for each connection that has something to say.
+    pub(super) fn flush(&mut self, io: &mut impl Io) {
+        let counters = &mut self.counters;
+        self.connections.flush(|link, speaker, bytes| {
+            let length = bytes.len() as u64;
+            if !io.send(link, bytes) {
+                return;
+            }
+            match speaker {
+                Some(Speaker::Client(_)) => {
+                    counters.client_sends += 1;
+                    counters.client_bytes += length;
+                }
+                Some(Speaker::Replica(_)) | None => {
+                    counters.peer_sends += 1;
+                    counters.peer_bytes += length;
+                }
+            }
+        });
+        while let Some(link) = self.connections.next_doomed() {
+            io.close(link);
+        }
+    }
+}
+
+impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random.bits()
+    }
+
+    fn append(&mut self, record: P::Record, payload: Payload) {
+        let Some(wal) = &mut self.wal else { return };
+        let mut buffer = [0; WIRE_BYTES_MAX];
+        let length = record.encode(&mut buffer);
+        wal.append(&buffer[..length], self.arena.bytes(payload));
+        if self.settings.sync_each {
+            wal.seal();
+        }
+    }
+
+    fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        let waits = self.wal.as_ref().filter(|wal| wal.end() > wal.durable());
+        match waits.map(Wal::end) {
+            None => self.say(to, message, payload),
+            Some(until) => {
+                self.arena.retain(payload);
+                self.held.push_back(Held { until, to, message, payload });
+            }
+        }
+    }
+
+    fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        self.say(to, message, payload);
+    }
+
+    fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
+        self.counters.commands += u64::from(batch.commands);
+        let connections = &mut self.connections;
+        let on_reply = |session: SessionId, answer: &Reply<'_>| {
+            if reply {
+                connections.reply(session.client(), answer);
+            }
+        };
+        let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
+        self.counters.repeated += tally.repeated;
+    }
+
+    fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {
+        // An empty value says that nobody is known to lead.
+        let leader: &[u8] = &leader.map_or([0; 1], |leader| [leader.0 + 1]);
+        let leader = if leader == [0] { &[] } else { leader };
+        for command in Commands::new(self.arena.bytes(batch)) {
+            let reply = answer(&command, Status::Redirect, 0, leader);
+            self.connections.reply(command.session.client(), &reply);
+        }
+    }
+
+    fn retain(&mut self, payload: Payload) {
+        self.arena.retain(payload);
+    }
+
+    fn release(&mut self, payload: Payload) {
+        self.arena.release(payload);
+    }
+
+    fn send_snapshot(&mut self, to: ReplicaId) {
+        self.snapshots.begin_sending(&self.state, to);
+    }
+
+    fn bytes(&self, payload: Payload) -> &[u8] {
+        self.arena.bytes(payload)
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Payload {
+        self.arena.store(bytes, 0).expect("the arena has slack for what protocols build")
+    }
+
+    fn register(&self, key: u64) -> Register<'_> {
+        match self.state.register(key) {
+            None => Register { tag: Tag::ZERO, deleted: true, value: &[] },
+            Some(Tagged { version, value, tombstone }) => {
+                Register { tag: Tag(version), deleted: tombstone, value }
+            }
+        }
+    }
+
+    fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload) {
+        self.state.write_register(key, tag, deleted, self.arena.bytes(value));
+    }
+
+    fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
+        let session = SessionId(session);
+        let value = self.arena.bytes(value);
+        let session_index = session.index();
+        self.counters.commands += 1;
+        let reply = Reply { sequence, session_index, status, version: tag.0, value };
+        self.connections.reply(session.client(), &reply);
+    }
+}
+
+/// Whether registers cannot carry this operation.
+fn needs_consensus(command: Command<'_>) -> bool {
+    matches!(command.op, Op::CompareAndSwap | Op::Add)
+}
+
+fn answer<'a>(command: &Command<'_>, status: Status, version: u64, value: &'a [u8]) -> Reply<'a> {
+    Reply {
+        sequence: command.sequence,
+        session_index: command.session.index(),
+        status,
+        version,
+        value,
+    }
+}
+
+fn narrow(commands: usize) -> u32 {
+    u32::try_from(commands).expect("limits keep batches small")
+}

@@ -1,0 +1,210 @@
+//! The connections of a replica: who is at the other end, what was half received, what is to be
+//! sent.
+
+use synod_protocols::command::Reply;
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId};
+
+use crate::frame::{self, Assembler, Kind, Speaker};
+use crate::io::LinkId;
+
+/// Bytes that wait on a connection at most. What comes on top for a replica is dropped, and sent
+/// again later; a client that does not read is cut off.
+const OUTBOX_BYTES_MAX: usize = 64 << 20;
+
+/// A frame of replies is closed when it has this many bytes.
+const REPLIES_FRAME_BYTES: usize = 256 << 10;
+
+/// All connections, by the place of their link.
+#[derive(Debug)]
+pub(super) struct Connections {
+    table: Vec<Connection>,
+    peers: [Option<LinkId>; REPLICAS_MAX],
+    clients: Vec<Option<LinkId>>,
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    link: Option<LinkId>,
+    speaker: Option<Speaker>,
+    /// Whom this side is connecting to.
+    dialled: Option<ReplicaId>,
+    assembler: Option<Assembler>,
+    outbox: Vec<u8>,
+    /// Where the frame of replies starts that is being filled, and how many it has.
+    replies: Option<(usize, u32)>,
+    /// Closed by this side at the end of the turn.
+    doomed: bool,
+}
+
+impl Connections {
+    pub(super) fn new(clients_max: usize) -> Self {
+        Self { table: Vec::new(), peers: [None; REPLICAS_MAX], clients: vec![None; clients_max] }
+    }
+
+    pub(super) fn open(&mut self, link: LinkId) {
+        let place = link.index as usize;
+        if self.table.len() <= place {
+            self.table.resize_with(place + 1, Connection::default);
+        }
+        let connection = &mut self.table[place];
+        connection.link = Some(link);
+        connection.speaker = None;
+        connection.dialled = None;
+        connection.assembler = Some(Assembler::default());
+        connection.outbox.clear();
+        connection.outbox.reserve(frame::BUFFER_BYTES);
+        connection.replies = None;
+        connection.doomed = false;
+    }
+
+    /// A connection that this side makes to a replica.
+    pub(super) fn dial(&mut self, link: LinkId, peer: ReplicaId) {
+        self.open(link);
+        self.table[link.index as usize].dialled = Some(peer);
+        self.peers[peer.index()] = Some(link);
+    }
+
+    pub(super) fn dialled(&self, link: LinkId) -> Option<ReplicaId> {
+        self.get(link).and_then(|connection| connection.dialled)
+    }
+
+    pub(super) fn close(&mut self, link: LinkId) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.link = None;
+            connection.outbox.clear();
+            connection.replies = None;
+        }
+        for peer in self.peers.iter_mut().filter(|peer| **peer == Some(link)) {
+            *peer = None;
+        }
+        for client in self.clients.iter_mut().filter(|client| **client == Some(link)) {
+            *client = None;
+        }
+    }
+
+    pub(super) fn speaker(&self, link: LinkId) -> Option<Speaker> {
+        self.get(link).and_then(|connection| connection.speaker)
+    }
+
+    /// The other end has said who it is. An older connection of the same speaker is doomed.
+    pub(super) fn set_speaker(&mut self, link: LinkId, speaker: Speaker) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.speaker = Some(speaker);
+        }
+        let place = match speaker {
+            Speaker::Replica(id) => &mut self.peers[usize::from(id)],
+            Speaker::Client(id) => &mut self.clients[id as usize],
+        };
+        let older = place.replace(link).filter(|&older| older != link);
+        if let Some(older) = older {
+            self.doom(older);
+        }
+    }
+
+    pub(super) fn doom(&mut self, link: LinkId) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.doomed = true;
+        }
+    }
+
+    pub(super) fn has_peer(&self, peer: ReplicaId) -> bool {
+        self.peers[peer.index()].is_some()
+    }
+
+    pub(super) fn take_assembler(&mut self, link: LinkId) -> Option<Assembler> {
+        self.get_mut(link).filter(|connection| !connection.doomed)?.assembler.take()
+    }
+
+    pub(super) fn give_assembler(&mut self, link: LinkId, assembler: Assembler) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.assembler = Some(assembler);
+        }
+    }
+
+    /// What is to be sent on a link.
+    pub(super) fn outbox(&mut self, link: LinkId) -> Option<&mut Vec<u8>> {
+        self.get_mut(link).map(|connection| &mut connection.outbox)
+    }
+
+    /// What is to be sent to a replica, if it is connected and takes what it is sent.
+    pub(super) fn peer_outbox(&mut self, peer: ReplicaId) -> Option<&mut Vec<u8>> {
+        let connection = &mut self.table[self.peers[peer.index()]?.index as usize];
+        let greeted = connection.speaker.is_some();
+        (greeted && connection.outbox.len() < OUTBOX_BYTES_MAX).then_some(&mut connection.outbox)
+    }
+
+    /// Adds a reply for a client, if it is connected here.
+    #[inline]
+    pub(super) fn reply(&mut self, client: u32, reply: &Reply<'_>) {
+        let Some(Some(link)) = self.clients.get(client as usize) else { return };
+        let connection = &mut self.table[link.index as usize];
+        let (at, count) = match connection.replies {
+            Some(open) => open,
+            None => (frame::start(&mut connection.outbox, Kind::Replies, &[]), 0),
+        };
+        reply.encode(&mut connection.outbox);
+        connection.replies = Some((at, count + 1));
+        if connection.outbox.len() - at >= REPLIES_FRAME_BYTES {
+            connection.finish_replies();
+        }
+    }
+
+    /// For each connection with something to send: the link, its speaker and the bytes.
+    pub(super) fn flush(&mut self, mut send: impl FnMut(LinkId, Option<Speaker>, &mut Vec<u8>)) {
+        for connection in &mut self.table {
+            connection.finish_replies();
+            if let Some(link) = connection.link
+                && !connection.outbox.is_empty()
+            {
+                send(link, connection.speaker, &mut connection.outbox);
+                let client = matches!(connection.speaker, Some(Speaker::Client(_)));
+                connection.doomed |= client && connection.outbox.len() > OUTBOX_BYTES_MAX;
+            }
+        }
+    }
+
+    /// Links that this side closes now.
+    pub(super) fn next_doomed(&mut self) -> Option<LinkId> {
+        let link = self
+            .table
+            .iter()
+            .find(|connection| connection.doomed && connection.link.is_some())
+            .and_then(|connection| connection.link)?;
+        self.close(link);
+        Some(link)
+    }
+
+    fn get(&self, link: LinkId) -> Option<&Connection> {
+        self.table.get(link.index as usize).filter(|connection| connection.link == Some(link))
+    }
+
+    fn get_mut(&mut self, link: LinkId) -> Option<&mut Connection> {
+        self.table.get_mut(link.index as usize).filter(|connection| connection.link == Some(link))
+    }
+}
+
+impl Connection {
+    fn finish_replies(&mut self) {
+        if let Some((at, count)) = self.replies.take() {
+            frame::finish(&mut self.outbox, at, count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_protocols::command::Status;
+
+    #[test]
+    fn a_client_may_leave_while_it_is_being_answered() {
+        let mut connections = Connections::new(8);
+        let link = LinkId { index: 0, generation: 1 };
+        connections.open(link);
+        connections.set_speaker(link, Speaker::Client(3));
+        let (status, version) = (Status::Ok, 1);
+        connections.reply(3, &Reply { sequence: 1, session_index: 1, status, version, value: &[] });
+        connections.close(link);
+        connections.flush(|_, _, _| panic!("there is nobody to send to"));
+    }
+}

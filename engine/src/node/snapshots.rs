@@ -1,0 +1,276 @@
+//! Snapshots of a replica: kept on disk so that the log can be cut, and sent to those who lag.
+//!
+//! Both are taken a piece at a time, so nothing stops meanwhile. On disk a snapshot is its chunks
+//! and then a trailer: where the log goes on, and from which slot.
+
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
+
+use super::connections::Connections;
+use super::state::State;
+use crate::frame::{self, Kind};
+use crate::snapshot::{
+    Capture, Install, Installing, Progress, Restored, chunk_number, next_chunk_bytes,
+};
+use crate::wal::{Lsn, Storage, Wal};
+
+/// Bytes that are copied in one turn.
+const STEP_BYTES: usize = 64 << 10;
+
+/// A replica that is sent a snapshot has at most so much of it waiting.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
+const TRAILER_BYTES: usize = 24;
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    saving: Option<Saving>,
+    sending: [Option<Sending>; REPLICAS_MAX],
+    receiving: Option<Receiving>,
+    /// The log's end when the last snapshot was begun.
+    begun_at: Lsn,
+    /// Where the log goes on after the snapshot that is on disk.
+    kept_from: Lsn,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Saving {
+    capture: Capture,
+    slot: Slot,
+    /// Where the checkpoint begins that the log then starts with, and where it ends.
+    from: Lsn,
+    until: Lsn,
+    /// Whether all pieces are written.
+    complete: bool,
+}
+
+#[derive(Debug)]
+struct Sending {
+    capture: Capture,
+    slot: Slot,
+}
+
+#[derive(Debug)]
+struct Receiving {
+    from: ReplicaId,
+    install: Install,
+}
+
+impl Snapshots {
+    /// Whether so much was logged since the last snapshot that a new one is due.
+    pub(super) fn is_due(&self, end: Lsn, every_bytes: u64) -> bool {
+        self.saving.is_none() && self.receiving.is_none() && end.0 - self.begun_at.0 >= every_bytes
+    }
+
+    /// Begins a snapshot for the disk. The caller lets the protocol append its checkpoint next, and
+    /// then calls [`Self::checkpointed`].
+    pub(super) fn begin_saving<S: Storage>(
+        &mut self,
+        state: &State,
+        wal: &mut Wal<S>,
+    ) -> std::io::Result<()> {
+        let from = wal.end();
+        self.begun_at = from;
+        wal.storage_mut().snapshot_begin()?;
+        let (capture, slot) = (state.capture(), state.next());
+        self.saving = Some(Saving { capture, slot, from, until: Lsn(u64::MAX), complete: false });
+        Ok(())
+    }
+
+    /// The protocol's checkpoint ends here in the log.
+    pub(super) fn checkpointed(&mut self, until: Lsn) {
+        if let Some(saving) = &mut self.saving {
+            saving.until = until;
+        }
+    }
+
+    /// Recovery has read the snapshot after which the log goes on at `from`.
+    pub(super) fn recovered(&mut self, from: Lsn, end: Lsn) {
+        self.kept_from = from;
+        self.begun_at = end;
+    }
+
+    /// Copies one more piece to the disk; at the end cuts the log.
+    pub(super) fn continue_saving<S: Storage>(
+        &mut self,
+        state: &State,
+        wal: &mut Wal<S>,
+    ) -> std::io::Result<()> {
+        let Some(saving) = &mut self.saving else { return Ok(()) };
+        if saving.complete {
+            // Without its checkpoint the log would begin with promises and votes missing, so the
+            // old snapshot counts until the checkpoint is durable.
+            if wal.durable() >= saving.until {
+                let (from, slot) = (saving.from, saving.slot);
+                self.saving = None;
+                self.kept_from = from;
+                commit(wal, from, slot)?;
+                wal.trim(from)?;
+            }
+            return Ok(());
+        }
+        self.buffer.clear();
+        let progress = state.continue_capture(&mut saving.capture, STEP_BYTES, &mut self.buffer);
+        wal.storage_mut().snapshot_append(&self.buffer)?;
+        saving.complete = progress == Progress::Done;
+        Ok(())
+    }
+
+    /// Begins to send a snapshot, unless one is on its way.
+    pub(super) fn begin_sending(&mut self, state: &State, to: ReplicaId) {
+        let place = &mut self.sending[to.index()];
+        if place.is_none() && state.is_whole() {
+            *place = Some(Sending { capture: state.capture(), slot: state.next() });
+        }
+    }
+
+    /// Sends one more piece to each replica that is sent a snapshot.
+    pub(super) fn continue_sending(&mut self, state: &State, connections: &mut Connections) {
+        for (id, place) in (0..).map(ReplicaId).zip(&mut self.sending) {
+            let Some(sending) = place else { continue };
+            let Some(outbox) = connections.peer_outbox(id) else {
+                // It is gone; it will ask again.
+                *place = None;
+                continue;
+            };
+            if outbox.len() > OUTBOX_BYTES_MAX {
+                continue;
+            }
+            self.buffer.clear();
+            let progress =
+                state.continue_capture(&mut sending.capture, STEP_BYTES, &mut self.buffer);
+            let slot = sending.slot.0.to_le_bytes();
+            frame::push(outbox, Kind::Snapshot, &slot, &self.buffer, 0);
+            if progress == Progress::Done {
+                *place = None;
+            }
+        }
+    }
+
+    /// Takes in a piece of a snapshot of everything below `slot`. The last one gives the whole,
+    /// which by then is on disk if there is a log: the votes that follow build on it.
+    pub(super) fn receive<S: Storage>(
+        &mut self,
+        state: &State,
+        wal: Option<&mut Wal<S>>,
+        from: ReplicaId,
+        slot: Slot,
+        chunk: &[u8],
+    ) -> std::io::Result<Option<Restored>> {
+        // Only one that is ahead of this replica is worth having.
+        if slot <= state.next() {
+            self.receiving = None;
+            return Ok(None);
+        }
+        let first = chunk_number(chunk) == Some(0);
+        let install = match self.receiving.take() {
+            _ if first => state.install(),
+            Some(receiving) if receiving.from == from => receiving.install,
+            other => {
+                self.receiving = other;
+                return Ok(None);
+            }
+        };
+        // A piece that does not fit was lost before: the snapshot is asked for again.
+        let Ok(installing) = install.chunk(chunk) else { return Ok(None) };
+        if let Some(wal) = wal {
+            self.keep_received(wal, first, slot, chunk, &installing)?;
+        }
+        match installing {
+            Installing::More(install) => {
+                self.receiving = Some(Receiving { from, install });
+                Ok(None)
+            }
+            Installing::Done(restored) => Ok(Some(restored)),
+        }
+    }
+
+    fn keep_received<S: Storage>(
+        &mut self,
+        wal: &mut Wal<S>,
+        first: bool,
+        slot: Slot,
+        chunk: &[u8],
+        installing: &Installing,
+    ) -> std::io::Result<()> {
+        if first {
+            // One snapshot is written at a time, and this one is ahead of an own one.
+            self.saving = None;
+            wal.storage_mut().snapshot_begin()?;
+        }
+        wal.storage_mut().snapshot_append(chunk)?;
+        if matches!(installing, Installing::Done(_)) {
+            // The log stays as it is, with all promises and votes: when it is replayed, what it
+            // says of slots that the snapshot covers changes nothing.
+            commit(wal, self.kept_from, slot)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the snapshot that was written the one that counts.
+fn commit<S: Storage>(wal: &mut Wal<S>, from: Lsn, slot: Slot) -> std::io::Result<()> {
+    wal.storage_mut().snapshot_append(&trailer(from, slot))?;
+    wal.storage_mut().snapshot_commit()
+}
+
+fn trailer(from: Lsn, slot: Slot) -> [u8; TRAILER_BYTES] {
+    let mut trailer = [0; TRAILER_BYTES];
+    trailer[..8].copy_from_slice(&from.0.to_le_bytes());
+    trailer[8..16].copy_from_slice(&slot.0.to_le_bytes());
+    let crc = crc32c::crc32c(&trailer[..16]);
+    trailer[16..20].copy_from_slice(&crc.to_le_bytes());
+    trailer
+}
+
+/// A snapshot as it was found on disk.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) restored: Restored,
+    pub(super) from: Lsn,
+    pub(super) slot: Slot,
+}
+
+/// Reads the snapshot on disk, if there is one.
+///
+/// # Errors
+/// A sentence: what is wrong with it.
+pub(super) fn read(storage: &mut impl Storage, state: &State) -> Result<Option<Found>, String> {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let count = storage
+            .snapshot_read(bytes.len() as u64, &mut piece)
+            .map_err(|error| error.to_string())?;
+        if count == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&piece[..count]);
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let cut = "the snapshot is cut off: the replica must be made anew from the others";
+    let mut rest = &bytes[..];
+    let mut install = state.install();
+    let restored = loop {
+        let length = next_chunk_bytes(rest).filter(|&length| length <= rest.len()).ok_or(cut)?;
+        let (chunk, behind) = rest.split_at(length);
+        rest = behind;
+        match install
+            .chunk(chunk)
+            .map_err(|error| format!("the snapshot cannot be used: {error}"))?
+        {
+            Installing::More(more) => install = more,
+            Installing::Done(restored) => break restored,
+        }
+    };
+    let from = rest.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)).ok_or(cut)?;
+    let slot = rest.get(8..16).and_then(|bytes| bytes.first_chunk::<8>()).ok_or(cut)?;
+    let (from, slot) = (Lsn(from), Slot(u64::from_le_bytes(*slot)));
+    if rest != trailer(from, slot) {
+        return Err(cut.to_owned());
+    }
+    Ok(Some(Found { restored, from, slot }))
+}

@@ -1,0 +1,118 @@
+//! Which protocols there are: the only place that knows them by name.
+
+use synod_protocols::abd::Abd;
+use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::protocol::{self, Protocol, Service};
+use synod_protocols::types::REPLICAS_MAX;
+use synod_protocols::unreplicated::Unreplicated;
+use synod_workloads::{
+    Catalog, ClusterFacts, Conflict, OperationSet, ParameterDefault, ParameterKind, ParameterSpec,
+    ProtocolSpec,
+};
+
+/// Something to do with a protocol that is known by name only at run time.
+pub trait Visit {
+    /// What comes out of it.
+    type Output;
+
+    /// Does it with the protocol `P`.
+    fn visit<P: Protocol + 'static>(self) -> Self::Output;
+}
+
+/// The names of all protocols, in the order in which people should meet them.
+pub const NAMES: [&str; 3] = [Unreplicated::NAME, MultiPaxos::NAME, Abd::NAME];
+
+/// Does `what` with the protocol called `name`; `None` when there is none.
+pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
+    match name {
+        Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
+        MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
+        Abd::NAME => Some(what.visit::<Abd>()),
+        _ => None,
+    }
+}
+
+/// What workload files may say about protocols.
+#[must_use]
+pub fn catalog() -> Catalog {
+    let protocols = NAMES
+        .iter()
+        .map(|name| with_protocol(name, Describe).expect("every listed name is known"))
+        .collect();
+    Catalog { protocols }
+}
+
+/// What the controller must know about a protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// What clients may ask of it, and whether a request may be repeated.
+    pub service: Service,
+    /// Replicas that it can use.
+    pub replicas_max: usize,
+}
+
+/// The traits of the protocol called `name`; `None` when there is none.
+#[must_use]
+pub fn traits(name: &str) -> Option<Traits> {
+    with_protocol(name, ReadTraits)
+}
+
+struct ReadTraits;
+
+impl Visit for ReadTraits {
+    type Output = Traits;
+
+    fn visit<P: Protocol>(self) -> Traits {
+        Traits { service: P::SERVICE, replicas_max: P::REPLICAS_MAX }
+    }
+}
+
+struct Describe;
+
+impl Visit for Describe {
+    type Output = ProtocolSpec;
+
+    fn visit<P: Protocol>(self) -> ProtocolSpec {
+        ProtocolSpec {
+            name: P::NAME,
+            summary: P::SUMMARY,
+            parameters: P::PARAMETERS.iter().map(describe_parameter).collect(),
+            operations: match P::SERVICE {
+                Service::StateMachine => OperationSet::ALL,
+                Service::Registers => OperationSet::GET
+                    .with(OperationSet::PUT)
+                    .with(OperationSet::INSERT)
+                    .with(OperationSet::DELETE)
+                    .with(OperationSet::READ_MODIFY_WRITE),
+            },
+            replicas: 1..=u8::try_from(REPLICAS_MAX).expect("few"),
+            validate: validate::<P>,
+        }
+    }
+}
+
+fn describe_parameter(parameter: &protocol::Parameter) -> ParameterSpec {
+    ParameterSpec {
+        name: parameter.name,
+        kind: match parameter.unit {
+            protocol::Unit::Duration => ParameterKind::Duration,
+            protocol::Unit::Count => ParameterKind::Count,
+            protocol::Unit::Flag => ParameterKind::Flag,
+        },
+        default: match parameter.default {
+            protocol::Default::Fixed(value) => ParameterDefault::Fixed(value),
+            protocol::Default::Majority => ParameterDefault::Majority,
+        },
+        minimum: parameter.minimum,
+        maximum: parameter.maximum,
+        doc: parameter.doc,
+    }
+}
+
+fn validate<P: Protocol>(cluster: &ClusterFacts, parameters: &[u64]) -> Result<(), Conflict> {
+    P::validate(usize::from(cluster.replicas), parameters).map_err(|conflict| Conflict {
+        parameter: conflict.parameter,
+        rule: conflict.rule.to_owned(),
+        instead: conflict.instead.to_owned(),
+    })
+}

@@ -1,0 +1,382 @@
+//! A replica: one pinned thread for each group, and one that listens to the controller. They have a
+//! process of their own, or share the controller's.
+
+use std::io::{self, BufRead, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam::atomic::AtomicCell;
+use crossbeam::channel::{self, Receiver, Sender};
+use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Role};
+use synod_protocols::types::ReplicaId;
+
+use crate::cluster::orders::{Enlist, Order, Report, Status, WireAddress};
+use crate::io::memory::{self, Hub, MemoryIo};
+use crate::io::uring::{self, Uring, Wait, thread_cpu_ns};
+use crate::io::{Address, Io};
+use crate::node::{Node, Settings};
+use crate::registry::{self, Visit};
+use crate::wal::{FileStorage, WalLimits};
+
+/// How often a replica tells the controller how it is doing.
+const STATUS_EVERY: Duration = Duration::from_millis(50);
+
+/// What a record has around its payload in a write, rounded up.
+const RECORD_OVERHEAD_BYTES: usize = 4096;
+
+/// The largest write of the log: what may gather while the disk is busy.
+const WRITE_BYTES_MAX: usize = 4 << 20;
+
+/// What the threads of one replica share.
+#[derive(Debug, Default)]
+struct Shared {
+    ready: AtomicUsize,
+    start: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// Tells the controller something.
+type Say<'a> = &'a dyn Fn(Report) -> Result<(), String>;
+
+/// A process that serves until the controller says stop or goes away.
+///
+/// # Errors
+/// A sentence for the controller's user: what could not be done.
+pub fn serve() -> Result<(), String> {
+    obey(read_orders(), &write_report, None)
+}
+
+/// Serves in the controller's process until it says stop or drops the other end of `orders`. All
+/// threads are over when this returns.
+///
+/// # Errors
+/// A sentence for the controller's user: what could not be done.
+pub(crate) fn serve_here(
+    orders: Receiver<String>,
+    say: Say<'_>,
+    hub: &Arc<Hub>,
+) -> Result<(), String> {
+    obey(orders, say, Some(hub))
+}
+
+fn obey(orders: Receiver<String>, say: Say<'_>, hub: Option<&Arc<Hub>>) -> Result<(), String> {
+    let first = orders.recv().map_err(|_| "no orders came".to_owned())?;
+    let enlist: Enlist =
+        serde_json::from_str(&first).map_err(|error| format!("orders make no sense: {error}"))?;
+    let protocol = enlist.protocol.clone();
+    registry::with_protocol(&protocol, Serve { enlist, orders, say, hub })
+        .unwrap_or_else(|| Err(format!("there is no protocol called {protocol}")))
+}
+
+/// Lines of the standard input; the channel ends when the controller is gone.
+fn read_orders() -> Receiver<String> {
+    let (sender, receiver) = channel::unbounded();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn write_report(report: Report) -> Result<(), String> {
+    let line = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+}
+
+struct Serve<'a> {
+    enlist: Enlist,
+    orders: Receiver<String>,
+    say: Say<'a>,
+    /// What connects the replicas of this process, when it has them all.
+    hub: Option<&'a Arc<Hub>>,
+}
+
+/// What a group's thread accepts connections from.
+enum Listener {
+    Socket(uring::Listener),
+    Memory(memory::Listener, Arc<Hub>),
+}
+
+impl Listener {
+    fn address(&self) -> &Address {
+        match self {
+            Self::Socket(listener) => listener.address(),
+            Self::Memory(listener, _) => listener.address(),
+        }
+    }
+}
+
+impl Visit for Serve<'_> {
+    type Output = Result<(), String>;
+
+    fn visit<P: Protocol + 'static>(self) -> Self::Output {
+        let Self { enlist, orders, say, hub } = self;
+        let mut listeners = Vec::new();
+        for address in &enlist.listen {
+            listeners.push(listen(&Address::from(address.clone()), hub)?);
+        }
+        let addresses: Vec<WireAddress> =
+            listeners.iter().map(|listener| listener.address().clone().into()).collect();
+        say(Report::Listening(addresses))?;
+        let Some(Order::Meet(peers)) = next_order(&orders)? else { return Ok(()) };
+        let shared = Arc::new(Shared::default());
+        let statuses: Arc<[AtomicCell<Status>]> =
+            enlist.listen.iter().map(|_| AtomicCell::default()).collect();
+        let (failed, failures) = channel::bounded(enlist.listen.len());
+        let records: Arc<[AtomicUsize]> =
+            enlist.listen.iter().map(|_| AtomicUsize::new(0)).collect();
+        let mut threads = Vec::new();
+        for (group, listener) in listeners.into_iter().enumerate() {
+            let peers = peers[group].iter().cloned().map(Address::from).collect();
+            let thread = GroupThread {
+                settings: settings(&enlist, group, peers),
+                enlist: enlist.clone(),
+                group,
+                shared: Arc::clone(&shared),
+                statuses: Arc::clone(&statuses),
+                records: Arc::clone(&records),
+                failed: failed.clone(),
+            };
+            let spawned = thread::Builder::new()
+                .name(format!("group {group}"))
+                .spawn(move || thread.run::<P>(listener))
+                .map_err(|error| format!("a thread could not be started: {error}"))?;
+            threads.push(spawned);
+        }
+        let watched = watch(&shared, &statuses, &records, &orders, &failures, say);
+        if hub.is_some() {
+            // The end of a process ends its threads; here nothing else does.
+            shared.stop.store(true, Ordering::Release);
+            for thread in threads {
+                thread.join().map_err(|_| "a group's thread panicked".to_owned())?;
+            }
+        }
+        watched
+    }
+}
+
+fn listen(address: &Address, hub: Option<&Arc<Hub>>) -> Result<Listener, String> {
+    match (address, hub) {
+        (Address::Memory(number), Some(hub)) => hub
+            .listen(*number)
+            .map(|listener| Listener::Memory(listener, Arc::clone(hub)))
+            .map_err(|error| error.to_string()),
+        (Address::Tcp(_) | Address::Unix(_) | Address::Memory(_), _) => {
+            listen_patiently(address).map(Listener::Socket)
+        }
+    }
+}
+
+/// A port that was just given up by a killed process may need a moment.
+fn listen_patiently(address: &Address) -> Result<uring::Listener, String> {
+    let mut left = 50;
+    loop {
+        match uring::listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && left > 0 => {
+                left -= 1;
+                pause(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the control thread has nothing else to do")]
+fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+fn next_order(orders: &Receiver<String>) -> Result<Option<Order>, String> {
+    let Ok(line) = orders.recv() else { return Ok(None) };
+    serde_json::from_str(&line)
+        .map(Some)
+        .map_err(|error| format!("an order makes no sense: {error}"))
+}
+
+fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
+    let mut parameters = [0; PARAMETERS_MAX];
+    parameters[..enlist.parameters.len()].copy_from_slice(&enlist.parameters);
+    Settings {
+        protocol: Config {
+            id: ReplicaId(enlist.id),
+            replicas: usize::from(enlist.replicas),
+            window: enlist.window,
+            retain_bytes: enlist.retain_bytes,
+            parameters,
+        },
+        cluster: enlist.cluster,
+        group: u16::try_from(group).expect("groups are few"),
+        peers,
+        seed: enlist.seed ^ (group as u64) << 48,
+        batch_ops_max: enlist.batch_ops_max,
+        batch_bytes_max: enlist.batch_bytes_max,
+        linger_ns: enlist.linger_ns,
+        frame_bytes_max: enlist.frame_bytes_max,
+        pending_ops_max: enlist.pending_ops_max,
+        keys_expected: enlist.keys_expected,
+        sessions_max: enlist.sessions_max,
+        snapshot_bytes: enlist.snapshot_bytes,
+        clients_max: enlist.clients_max,
+        sync_each: enlist.durability == "each",
+    }
+}
+
+/// Obeys the controller until it says stop or is gone.
+fn watch(
+    shared: &Shared,
+    statuses: &[AtomicCell<Status>],
+    records: &[AtomicUsize],
+    orders: &Receiver<String>,
+    failures: &Receiver<String>,
+    say: Say<'_>,
+) -> Result<(), String> {
+    let groups = statuses.len();
+    let mut told_ready = false;
+    loop {
+        let wait = if told_ready { STATUS_EVERY } else { Duration::from_millis(2) };
+        match orders.recv_timeout(wait) {
+            Ok(line) => match serde_json::from_str(&line) {
+                Ok(Order::Start) => shared.start.store(true, Ordering::Release),
+                Ok(Order::Stop) => break,
+                Ok(Order::Meet(_)) => return Err("told twice whom to meet".to_owned()),
+                Err(error) => return Err(format!("an order makes no sense: {error}")),
+            },
+            Err(channel::RecvTimeoutError::Timeout) => {}
+            Err(channel::RecvTimeoutError::Disconnected) => break,
+        }
+        if let Ok(failure) = failures.try_recv() {
+            return Err(failure);
+        }
+        if !told_ready && shared.ready.load(Ordering::Acquire) == groups {
+            told_ready = true;
+            let records =
+                records.iter().map(|count| count.load(Ordering::Relaxed) as u64).collect();
+            say(Report::Ready(records))?;
+        } else if told_ready {
+            say(Report::Status(statuses.iter().map(AtomicCell::load).collect()))?;
+        }
+    }
+    shared.stop.store(true, Ordering::Release);
+    say(Report::Status(statuses.iter().map(AtomicCell::load).collect()))
+}
+
+/// The thread of one group.
+struct GroupThread {
+    settings: Settings,
+    enlist: Enlist,
+    group: usize,
+    shared: Arc<Shared>,
+    statuses: Arc<[AtomicCell<Status>]>,
+    records: Arc<[AtomicUsize]>,
+    failed: Sender<String>,
+}
+
+/// How often a group's thread tells how it is doing.
+const PUBLISH_NS: u64 = 20_000_000;
+
+impl GroupThread {
+    fn run<P: Protocol>(self, listener: Listener) {
+        if let Err(failure) = self.try_run::<P>(listener) {
+            // The control thread ends with these as its last words.
+            let _control_thread_is_gone = self.failed.send(failure);
+        }
+    }
+
+    fn try_run<P: Protocol>(&self, listener: Listener) -> Result<(), String> {
+        let processor = self.enlist.processors[self.group];
+        if !core_affinity::set_for_current(core_affinity::CoreId { id: processor }) {
+            return Err(format!("processor {processor} cannot be used by this process"));
+        }
+        let wait = wait(&self.enlist.wait);
+        match listener {
+            Listener::Socket(listener) => {
+                let io = Uring::new(wait, Some(listener)).map_err(|error| error.to_string())?;
+                let (node, records) = self.open_node::<P>(io)?;
+                self.start(node, records)
+            }
+            Listener::Memory(listener, hub) => {
+                assert_eq!(self.enlist.durability, "none", "the workload was checked");
+                let io = MemoryIo::new(wait, hub, Some(listener));
+                self.start(Node::<P, _>::new(self.settings.clone(), io), 0)
+            }
+        }
+    }
+
+    /// Serves as soon as everybody is ready.
+    fn start<P: Protocol, I: Io>(
+        &self,
+        mut node: Node<P, I>,
+        records: usize,
+    ) -> Result<(), String> {
+        self.records[self.group].store(records, Ordering::Relaxed);
+        self.shared.ready.fetch_add(1, Ordering::Release);
+        while !self.shared.start.load(Ordering::Acquire) {
+            pause(Duration::from_millis(1));
+            if self.shared.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+        }
+        self.serve(&mut node)
+    }
+
+    fn open_node<P: Protocol>(&self, io: Uring) -> Result<(Node<P, Uring>, usize), String> {
+        let enlist = &self.enlist;
+        if enlist.durability == "none" {
+            return Ok((Node::new(self.settings.clone(), io), 0));
+        }
+        let folder = enlist.data.join(format!("group-{}", self.group));
+        let storage = FileStorage::open(&folder).map_err(|error| error.to_string())?;
+        // A write holds the longest record. It is much shorter than a segment, whose end stays
+        // unused where a whole write does not fit any more.
+        let segment_bytes = usize::try_from(enlist.segment_bytes).expect("segments are small");
+        let write_bytes_min = enlist.frame_bytes_max as usize + RECORD_OVERHEAD_BYTES;
+        let write_bytes_max = if self.settings.sync_each {
+            write_bytes_min
+        } else {
+            (segment_bytes / 16).clamp(write_bytes_min, WRITE_BYTES_MAX.max(write_bytes_min))
+        }
+        .next_multiple_of(4096);
+        let segments_max = u32::MAX as usize / write_bytes_max;
+        let limits = WalLimits {
+            segment_bytes: segment_bytes.div_ceil(write_bytes_max).min(segments_max)
+                * write_bytes_max,
+            write_bytes_max,
+            writes_in_flight: enlist.writes_in_flight,
+        };
+        let (node, records) = Node::open(self.settings.clone(), io, storage, limits)?;
+        Ok((node, usize::try_from(records).expect("counted in memory")))
+    }
+
+    fn serve<P: Protocol, I: Io>(&self, node: &mut Node<P, I>) -> Result<(), String> {
+        let mut publish_at = node.now();
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            node.turn().map_err(|fatal| fatal.to_string())?;
+            if node.now() >= publish_at {
+                publish_at = node.now() + PUBLISH_NS;
+                self.statuses[self.group].store(Status {
+                    leads: matches!(node.role(), Role::Leader),
+                    counters: node.counters(),
+                    cpu_ns: thread_cpu_ns(),
+                    at_ns: node.now().0,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wait(name: &str) -> Wait {
+    match name {
+        "busy" => Wait::Busy,
+        "block" => Wait::Block,
+        _ => Wait::Yield,
+    }
+}

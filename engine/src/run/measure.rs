@@ -1,0 +1,152 @@
+//! From what was observed to what the result says.
+
+use synod_results::check::Verdict;
+use synod_results::summary::{
+    self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
+};
+use synod_workloads::{Arrival, Durability, ProtocolChoice, Transport, Workload};
+
+use super::gates;
+use crate::cluster::Placed;
+use crate::cluster::orders::Status;
+use crate::load::Noticed;
+use crate::load::writer::Written;
+
+/// Everything that was seen of one run of one protocol.
+pub(super) struct Observed<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) protocol: &'a ProtocolChoice,
+    pub(super) repeat: u32,
+    pub(super) placed: &'a Placed,
+    /// The start of the warm-up on the machine's clock.
+    pub(super) start_ns: u64,
+    pub(super) noticed: &'a [Noticed],
+    pub(super) written: &'a Written,
+    /// For each replica what it said, each time for each group.
+    pub(super) logs: Vec<Vec<Vec<Status>>>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) trouble: Option<String>,
+    pub(super) verdict: Verdict,
+}
+
+/// The result of one run of one protocol.
+pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
+    let workload = observed.workload;
+    let cluster = &workload.cluster;
+    let measured_seconds = workload.phases.measure_ns as f64 / 1e9;
+    let totals = &observed.written.measured;
+    let overall = totals.overall();
+    let (counters, threads) = usage(&observed);
+    let sum = |count: fn(&Noticed) -> u64| observed.noticed.iter().map(count).sum::<u64>();
+    let groups = u32::from(cluster.cores);
+    let connections = u32::from(workload.load.threads) * u32::from(workload.load.connections);
+    ProtocolResult {
+        label: observed.protocol.label.clone(),
+        protocol: observed.protocol.name.clone(),
+        repeat: observed.repeat,
+        durability: match cluster.durability {
+            Durability::None => "none",
+            Durability::Group => "group",
+            Durability::Each => "each",
+        }
+        .to_owned(),
+        transport: match cluster.transport {
+            Transport::Tcp => "tcp",
+            Transport::Unix => "unix",
+            Transport::Memory => "memory",
+        }
+        .to_owned(),
+        replicas: u32::try_from(observed.placed.replicas.len()).expect("few replicas"),
+        groups,
+        connections: connections * groups,
+        in_flight: match workload.load.arrival {
+            Arrival::Closed { outstanding, .. } => workload.load.clients * outstanding,
+            Arrival::Open { .. } => workload.load.clients,
+        },
+        measured_seconds,
+        overall: LatencySummary::of(&overall, measured_seconds),
+        kinds: LatencySummary::by_kind(totals, measured_seconds),
+        series: observed.written.seconds.clone(),
+        threads,
+        counters,
+        retries: sum(|noticed| noticed.retries),
+        timeouts: sum(|noticed| noticed.unknown),
+        busy: sum(|noticed| noticed.busy),
+        limits: Vec::new(),
+        gates: gates::all(&observed, overall.len()),
+        faults: observed.faults.clone(),
+        verdict: VerdictSummary::from(&observed.verdict),
+    }
+}
+
+/// What all replicas counted in the measured window, and who used how much processor time.
+fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
+    let phases = &observed.workload.phases;
+    let from_ns = observed.start_ns + phases.warm_up_ns;
+    let until_ns = from_ns + phases.measure_ns;
+    let mut total = summary::Counters::default();
+    let mut threads = Vec::new();
+    for (replica, log) in observed.logs.iter().enumerate() {
+        for group in 0..usize::from(observed.workload.cluster.cores) {
+            let samples: Vec<Status> =
+                log.iter().filter_map(|statuses| statuses.get(group).copied()).collect();
+            let count = |read: fn(&Status) -> u64| grown(&samples, from_ns, until_ns, read);
+            total.replica_messages += count(|status| status.counters.messages_sent);
+            total.replica_bytes += count(|status| status.counters.peer_bytes);
+            total.client_messages += count(|status| status.counters.client_sends);
+            total.client_bytes += count(|status| status.counters.client_bytes);
+            total.log_bytes += count(|status| status.counters.log_bytes);
+            total.log_syncs += count(|status| status.counters.log_writes);
+            threads.push(ThreadUsage {
+                name: format!("replica {replica}, group {group}"),
+                role: "replica".to_owned(),
+                cpu_seconds: count(|status| status.cpu_ns) as f64 / 1e9,
+            });
+        }
+    }
+    threads.extend(observed.noticed.iter().enumerate().map(|(thread, noticed)| ThreadUsage {
+        name: format!("load {thread}"),
+        role: "load".to_owned(),
+        cpu_seconds: noticed.cpu_ns as f64 / 1e9,
+    }));
+    (total, threads)
+}
+
+/// How much a count grew between two moments. A count that falls is that of a replica that started
+/// again from zero.
+fn grown(samples: &[Status], from_ns: u64, until_ns: u64, read: fn(&Status) -> u64) -> u64 {
+    let mut grown = 0.0;
+    for pair in samples.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        let (low, high) = (before.at_ns.max(from_ns), after.at_ns.min(until_ns));
+        let length = after.at_ns.saturating_sub(before.at_ns);
+        if low >= high || length == 0 {
+            continue;
+        }
+        let step = read(after).saturating_sub(read(before));
+        grown += step as f64 * (high - low) as f64 / length as f64;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let whole = grown.round() as u64;
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Counters;
+
+    #[test]
+    fn counts_are_cut_at_the_edges_of_the_window() {
+        let sample = |at_ns, turns| Status {
+            at_ns,
+            counters: Counters { turns, ..Counters::default() },
+            ..Status::default()
+        };
+        let samples = [sample(0, 0), sample(100, 100), sample(200, 300), sample(300, 10)];
+        let turns = |from, until| grown(&samples, from, until, |status| status.counters.turns);
+        assert_eq!(turns(0, 200), 300);
+        assert_eq!(turns(50, 150), 150);
+        assert_eq!(turns(200, 300), 0);
+    }
+}

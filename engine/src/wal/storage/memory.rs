@@ -1,0 +1,103 @@
+//! Storage in memory, for tests and the simulator.
+
+use super::{SegmentId, Storage};
+use std::collections::BTreeMap;
+use std::io;
+use synod_protocols::bytes::index;
+
+/// Segments and a snapshot in memory. A clone is a copy of the disk.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage {
+    segments: BTreeMap<SegmentId, Vec<u8>>,
+    snapshot: Vec<u8>,
+    snapshot_new: Vec<u8>,
+}
+
+impl MemoryStorage {
+    /// The bytes of a segment, to be damaged.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn segment_mut(&mut self, segment: SegmentId) -> io::Result<&mut Vec<u8>> {
+        self.segments.get_mut(&segment).ok_or_else(|| missing(segment))
+    }
+
+    /// Loses a segment.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn remove(&mut self, segment: SegmentId) -> io::Result<Vec<u8>> {
+        self.segments.remove(&segment).ok_or_else(|| missing(segment))
+    }
+}
+
+fn missing(segment: SegmentId) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no {segment}"))
+}
+
+impl Storage for MemoryStorage {
+    fn name(&self, segment: SegmentId) -> String {
+        segment.to_string()
+    }
+
+    fn list(&mut self) -> io::Result<Vec<SegmentId>> {
+        Ok(self.segments.keys().copied().collect())
+    }
+
+    fn create(&mut self, segment: SegmentId, bytes: usize) -> io::Result<()> {
+        let before = self.segments.insert(segment, vec![0; bytes]);
+        assert!(before.is_none(), "a segment is created once");
+        Ok(())
+    }
+
+    fn open(&mut self, segment: SegmentId) -> io::Result<usize> {
+        self.segment_mut(segment).map(|bytes| bytes.len())
+    }
+
+    fn read_at(&mut self, segment: SegmentId, offset: usize, bytes: &mut [u8]) -> io::Result<()> {
+        let segment = self.segment_mut(segment)?;
+        bytes.copy_from_slice(&segment[offset..offset + bytes.len()]);
+        Ok(())
+    }
+
+    fn write_at(&mut self, segment: SegmentId, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let segment = self.segment_mut(segment)?;
+        segment[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.segment_mut(segment).map(|_| ())
+    }
+
+    fn recycle(&mut self, from: SegmentId, to: SegmentId) -> io::Result<()> {
+        let bytes = self.remove(from)?;
+        let before = self.segments.insert(to, bytes);
+        assert!(before.is_none(), "a recycled segment takes a free number");
+        Ok(())
+    }
+
+    fn snapshot_begin(&mut self) -> io::Result<()> {
+        self.snapshot_new.clear();
+        Ok(())
+    }
+
+    fn snapshot_append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.snapshot_new.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn snapshot_commit(&mut self) -> io::Result<()> {
+        self.snapshot = std::mem::take(&mut self.snapshot_new);
+        Ok(())
+    }
+
+    fn snapshot_read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        let rest = self.snapshot.get(index(offset)..).unwrap_or(&[]);
+        let count = rest.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,26 @@
+//! Replication protocols as pure state machines.
+//!
+//! A protocol is a deterministic function of its inputs: time, messages, requests and a seed. It owns
+//! no clock, disk, socket or thread, so the same code runs on the io_uring engine and in the
+//! simulator. Read in this order:
+//!
+//! 1. [`types`]: one newtype for each meaning.
+//! 2. [`protocol`]: the contract, [`Protocol`](protocol::Protocol) and
+//!    [`Context`](protocol::Context).
+//! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
+//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod bytes;
+pub mod command;
+pub mod protocol;
+pub mod types;
+pub mod window;
+pub mod wire;
+
+pub mod abd;
+pub mod multi_paxos;
+pub mod unreplicated;

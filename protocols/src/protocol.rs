@@ -1,0 +1,247 @@
+//! The contract between a protocol and whatever runs it.
+//!
+//! The runner calls [`Protocol::step`] with one [`Input`] at a time. The protocol changes its own
+//! state and speaks through the verbs of [`Context`]; it returns nothing and never waits. Two rules
+//! carry the weight:
+//!
+//! * **Durable first.** [`Context::send`] is held until everything appended before it is durable.
+//!   A vote for oneself is a `send` to oneself and comes back as a [`Input::Message`], so there is
+//!   no second path for it. [`Context::send_now`] is for messages that promise nothing about this
+//!   replica's disk; each use says why.
+//! * **Messages may be lost, doubled, delayed and reordered**, between any two replicas and even to
+//!   oneself when the replica restarts. What must arrive is sent again by the protocol's timer.
+
+use core::fmt::Debug;
+
+use crate::command::Status;
+use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Slot, Tag, Time};
+use crate::wire::Wire;
+
+/// What a replica is told when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Who this replica is.
+    pub id: ReplicaId,
+    /// The number of replicas in the group, `1..=REPLICAS_MAX`.
+    pub replicas: usize,
+    /// Batches in flight at most, at least 1.
+    pub window: usize,
+    /// Bytes of agreed batches that a replica keeps for those who lag behind.
+    pub retain_bytes: u64,
+    /// The protocol's own parameters, in the order of [`Protocol::PARAMETERS`].
+    pub parameters: [u64; PARAMETERS_MAX],
+}
+
+/// Parameters that a protocol has at most.
+pub const PARAMETERS_MAX: usize = 8;
+
+/// One knob of a protocol, as the workload file shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// The key in the workload file.
+    pub name: &'static str,
+    /// What the number counts.
+    pub unit: Unit,
+    /// The value when the file says nothing.
+    pub default: Default,
+    /// The smallest value allowed.
+    pub minimum: u64,
+    /// The largest value allowed.
+    pub maximum: u64,
+    /// One sentence for the reader of the workload file.
+    pub doc: &'static str,
+}
+
+/// What a parameter counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Nanoseconds, written with a unit of time.
+    Duration,
+    /// A plain number.
+    Count,
+    /// 0 or 1, written as false or true.
+    Flag,
+}
+
+/// The value of a parameter that the file leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Default {
+    /// This value.
+    Fixed(u64),
+    /// More than half of the replicas.
+    Majority,
+}
+
+/// Why a set of parameters makes no sense, for the reader of the workload file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// The parameter at fault.
+    pub parameter: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+    /// What to write instead.
+    pub instead: &'static str,
+}
+
+/// Which operations a protocol can carry and what a repeated request does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Service {
+    /// A replicated state machine: every operation, and a repeated request is applied once.
+    StateMachine,
+    /// Registers: get, put and delete. A repeated write is another write, so a client must not
+    /// repeat one whose outcome it does not know.
+    Registers,
+}
+
+/// One thing that happens to a replica.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<M> {
+    /// Recovery is over; timers may be set. The first input of every life of a replica.
+    Started,
+    /// A batch of client requests, at most one for each slot of [`Protocol::room`].
+    Requests(Payload),
+    /// A message from a replica, which may be this one.
+    Message {
+        /// Who sent it.
+        from: ReplicaId,
+        /// What it says.
+        message: M,
+        /// The bytes that travelled beside it.
+        payload: Payload,
+    },
+    /// [`Protocol::deadline`] has come.
+    Timeout,
+    /// The store now holds a snapshot of another replica: everything below `applied` is in it.
+    Installed {
+        /// The first slot that the snapshot does not cover.
+        applied: Slot,
+    },
+}
+
+/// A replication protocol: one replica's state machine.
+pub trait Protocol: Sized {
+    /// The name in workload files.
+    const NAME: &'static str;
+    /// One sentence: what it is and what it promises.
+    const SUMMARY: &'static str;
+    /// Its knobs, at most [`PARAMETERS_MAX`].
+    const PARAMETERS: &'static [Parameter];
+    /// What clients may ask of it.
+    const SERVICE: Service;
+    /// Replicas that it can use; a larger cluster runs it on so many.
+    const REPLICAS_MAX: usize = REPLICAS_MAX;
+
+    /// What replicas say to each other, at most 64 bytes encoded. Command bytes travel beside it.
+    type Message: Wire + Copy + Debug;
+    /// One fact that must survive a crash: a promise, an accepted slot.
+    type Record: Wire + Copy + Debug;
+
+    /// Whether the parameters fit together for so many replicas.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict>;
+
+    /// A replica that remembers nothing.
+    fn new(config: &Config) -> Self;
+
+    /// Recovery: one record of an earlier life, in the order of appending. Only
+    /// [`Context::commit`], [`Context::write_register`], [`Context::retain`] and
+    /// [`Context::release`] may be used.
+    fn replay<C: Context<Self>>(&mut self, record: Self::Record, payload: Payload, cx: &mut C);
+
+    /// Handles one input.
+    fn step<C: Context<Self>>(&mut self, input: Input<Self::Message>, cx: &mut C);
+
+    /// When the next [`Input::Timeout`] is due.
+    fn deadline(&self) -> Time;
+
+    /// How many batches may be proposed now. With no room, requests gather into larger batches.
+    fn room(&self) -> usize;
+
+    /// Appends again whatever an earlier record says that the store does not hold: the engine is
+    /// about to take a snapshot and will drop all earlier records once it is on disk.
+    fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C);
+
+    /// Asserts every invariant. Costly; the simulator calls it after each step.
+    fn check(&self);
+
+    /// What this replica is now, for people and for faults that aim at a role.
+    fn role(&self) -> Role;
+}
+
+/// What a replica is in its group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Takes requests and decides their order.
+    Leader,
+    /// Follows a leader.
+    Follower,
+    /// Trying to become the leader.
+    Candidate,
+    /// The protocol has no roles: any replica takes requests.
+    Peer,
+}
+
+/// A register as one replica holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Register<'a> {
+    /// What orders its writes; [`Tag::ZERO`] when it was never written.
+    pub tag: Tag,
+    /// Whether the last write was a delete; `value` is then the tombstone's identity.
+    pub deleted: bool,
+    /// The value.
+    pub value: &'a [u8],
+}
+
+/// What a protocol may do while it handles an input.
+pub trait Context<P: Protocol> {
+    /// The time of this turn, on this replica's clock.
+    fn now(&self) -> Time;
+
+    /// A random number of this replica's seeded stream.
+    fn random(&mut self) -> u64;
+
+    /// Appends a record and its payload to the log. It is durable some time later, in order.
+    fn append(&mut self, record: P::Record, payload: Payload);
+
+    /// Sends once everything appended so far is durable. `to` may be this replica.
+    fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload);
+
+    /// Sends at the end of this turn, whatever the disk does. Only for a message that promises
+    /// nothing about this replica's disk.
+    fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload);
+
+    /// The batch is agreed for `slot` and all slots below were committed before: applies it, and
+    /// answers the clients if `reply`.
+    fn commit(&mut self, slot: Slot, batch: Payload, reply: bool);
+
+    /// Tells the clients of this batch to ask `leader`, or any other replica if none is known.
+    fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>);
+
+    /// Keeps a payload beyond this step.
+    fn retain(&mut self, payload: Payload);
+
+    /// Gives back a payload that was retained or stored.
+    fn release(&mut self, payload: Payload);
+
+    /// Sends a snapshot of the store to a replica that is too far behind for the log.
+    fn send_snapshot(&mut self, to: ReplicaId);
+
+    /// The bytes of a payload: for protocols that must look into commands.
+    fn bytes(&self, payload: Payload) -> &[u8];
+
+    /// Copies bytes into the arena. The caller owns the payload and releases it.
+    fn store(&mut self, bytes: &[u8]) -> Payload;
+
+    /// Reads a register of this replica.
+    fn register(&self, key: u64) -> Register<'_>;
+
+    /// Writes a register of this replica, unless it already has a larger tag. `value` is part of a
+    /// payload that is held.
+    fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload);
+
+    /// Answers one command of a client, for protocols whose coordinator computes the answers.
+    /// `value` is part of a payload that is held.
+    fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload);
+}

@@ -1,0 +1,181 @@
+//! Clients with one operation at a time each, and the history of what they saw.
+
+use synod_protocols::command::{Command, Op, SessionId, Status};
+use synod_protocols::protocol::Service;
+
+use crate::history::Operation;
+use crate::mutation::Mutation;
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::replica::Answer;
+
+/// One client. Its operations so far are in the history of [`Clients`].
+#[derive(Debug)]
+struct Client {
+    session: SessionId,
+    /// The sequence of the present operation.
+    sequence: u64,
+    /// Its place in the history; `None` between two operations.
+    operation: Option<usize>,
+    /// How often something was sent: a time-out of an older attempt is stale.
+    attempt: u64,
+    target: u64,
+    /// How often the present operation timed out.
+    repeats: u32,
+    /// The id of the value that it saw last, for compare-and-swap.
+    seen: u64,
+    begun: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Clients {
+    clients: Vec<Client>,
+    service: Service,
+    keys: u64,
+    quota: usize,
+    mutation: Option<Mutation>,
+    values: u64,
+    pub(crate) history: Vec<Operation>,
+}
+
+/// What a client wants from the network.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(crate) target: u64,
+    pub(crate) command: Vec<u8>,
+    pub(crate) attempt: u64,
+    pub(crate) repeats: u32,
+}
+
+impl Clients {
+    pub(crate) fn new(plan: &Plan, service: Service) -> Self {
+        let client = |number: u32| Client {
+            session: SessionId::new(number + 1, 0),
+            sequence: 0,
+            operation: None,
+            attempt: 0,
+            target: u64::from(number),
+            repeats: 0,
+            seen: 0,
+            begun: 0,
+        };
+        Self {
+            clients: (0..plan.clients).map(client).collect(),
+            service,
+            keys: plan.keys,
+            quota: plan.operations,
+            mutation: plan.mutation,
+            values: 0,
+            history: Vec::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Grants every client so many operations more than it has begun.
+    pub(crate) fn grant(&mut self, operations: usize) {
+        self.quota = operations + self.clients.iter().map(|client| client.begun).max().unwrap_or(0);
+    }
+
+    pub(crate) fn done(&self) -> bool {
+        self.clients.iter().all(|client| client.operation.is_none() && client.begun >= self.quota)
+    }
+
+    /// Begins the next operation of a client that has none, or does nothing when it is done.
+    pub(crate) fn begin(&mut self, index: usize, now: u64, random: &mut Random) -> Option<Send> {
+        if self.clients[index].operation.is_some() || self.clients[index].begun >= self.quota {
+            return None;
+        }
+        let operation = self.draw(index, now, random);
+        self.history.push(operation);
+        let client = &mut self.clients[index];
+        client.operation = Some(self.history.len() - 1);
+        client.begun += 1;
+        client.repeats = 0;
+        client.sequence += 1;
+        Some(self.send(index))
+    }
+
+    fn draw(&mut self, index: usize, invoked_at: u64, random: &mut Random) -> Operation {
+        self.values += 1;
+        let op = match self.service {
+            Service::Registers => random.pick(&[Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete]),
+            Service::StateMachine => {
+                random.pick(&[Op::Get, Op::Put, Op::Put, Op::Delete, Op::CompareAndSwap, Op::Add])
+            }
+        };
+        // Sums have keys of their own: an id is no number to add to.
+        let key = random.below(self.keys) + if op == Op::Add { 100 } else { 0 };
+        let key = if op == Op::Get && random.percent(30) { key + 100 } else { key };
+        let mut value = self.values.to_le_bytes().to_vec();
+        match op {
+            Op::Get => value.clear(),
+            Op::Put | Op::CompareAndSwap => value.resize(8 + random.pick(&[0, 3, 40]), 7),
+            Op::Delete | Op::Add => {}
+        }
+        let expected = if op == Op::CompareAndSwap { self.clients[index].seen } else { 0 };
+        Operation { key, op, expected, value, invoked_at, ended: None }
+    }
+
+    fn send(&mut self, index: usize) -> Send {
+        let client = &mut self.clients[index];
+        client.attempt += 1;
+        let operation = &self.history[client.operation.expect("something is sent")];
+        let mut command = Vec::new();
+        Command {
+            session: client.session,
+            sequence: client.sequence,
+            key: operation.key,
+            op: operation.op,
+            expected: operation.expected,
+            value: &operation.value,
+        }
+        .encode(&mut command);
+        Send { target: client.target, command, attempt: client.attempt, repeats: client.repeats }
+    }
+
+    /// No answer came. A state machine may be asked again; a write to a register may not, so its
+    /// outcome stays unknown and the client goes on with a new session.
+    pub(crate) fn time_out(&mut self, index: usize, attempt: u64) -> Option<Send> {
+        let client = &mut self.clients[index];
+        if client.attempt != attempt {
+            return None;
+        }
+        client.target += 1;
+        client.repeats += 1;
+        let operation = &self.history[client.operation?];
+        if self.service == Service::Registers && operation.op != Op::Get {
+            client.operation = None;
+            client.session = SessionId::new(client.session.client(), client.session.index() + 1);
+            return None;
+        }
+        if self.mutation == Some(Mutation::RepeatsAsNew) {
+            client.sequence += 1;
+        }
+        Some(self.send(index))
+    }
+
+    /// An answer came; returns what to send at once, if it says to ask another replica.
+    pub(crate) fn answer(&mut self, answer: Answer, now: u64) -> Option<Send> {
+        let index = usize::try_from(answer.session.client() - 1).expect("a few");
+        let client = &mut self.clients[index];
+        if answer.session != client.session || answer.sequence != client.sequence {
+            return None;
+        }
+        let operation = &mut self.history[client.operation?];
+        if answer.outcome.status == Status::Redirect {
+            let &leader = answer.outcome.value.first()?;
+            client.target = u64::from(leader);
+            return Some(self.send(index));
+        }
+        if let Some(id) = answer.outcome.value.first_chunk() {
+            client.seen = u64::from_le_bytes(*id);
+        }
+        operation.ended = Some((now, answer.outcome));
+        client.operation = None;
+        client.attempt += 1;
+        None
+    }
+}

@@ -1,0 +1,372 @@
+//! A group of replicas and its clients in virtual time, from one seed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use synod_protocols::protocol::{Input, Protocol, Service};
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
+
+use crate::clients::{Clients, Send};
+use crate::disk::Disk;
+use crate::history;
+use crate::mutation::Mutation;
+use crate::plan::{MICROSECOND, MILLISECOND, Plan};
+use crate::random::Random;
+use crate::replica::{Answer, Output, Packet, Replica};
+
+/// Operations that every client must finish after the faults end.
+const OPERATIONS_AFTER: usize = 3;
+/// How long that may take.
+const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
+/// How long the replicas may then take to agree.
+const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
+const CLIENT_PATIENCE_NS: u64 = 8 * MILLISECOND;
+
+enum Event {
+    Packet { from: ReplicaId, to: ReplicaId, packet: Packet },
+    Request { to: usize, command: Vec<u8> },
+    Answer(Answer),
+    Timeout { replica: usize, life: u64 },
+    Flushed { replica: usize, life: u64 },
+    ClientBegins { client: usize },
+    ClientTimeout { client: usize, attempt: u64 },
+    Fault,
+}
+
+/// What a run did, for those who look whether it was worth anything.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Summary {
+    pub(crate) steps: u64,
+    pub(crate) finished: usize,
+    pub(crate) unknown: usize,
+    pub(crate) crashes: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) checkpoints: u64,
+    /// From the end of the faults until every client was done.
+    pub(crate) recovery_ns: u64,
+}
+
+pub(crate) struct Cluster<P: Protocol> {
+    plan: Plan,
+    now: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    scheduled: u64,
+    random: Random,
+    pub(crate) replicas: Vec<Replica<P>>,
+    /// When each replica's next timeout is scheduled.
+    alarms: Vec<Option<u64>>,
+    clients: Clients,
+    /// Whether what one replica sends reaches another.
+    links: [[bool; REPLICAS_MAX]; REPLICAS_MAX],
+    faulty: bool,
+    /// What was committed for each slot, by whoever was first.
+    committed: BTreeMap<Slot, Rc<[u8]>>,
+    summary: Summary,
+}
+
+/// Runs a seed's plan to its end and checks everything.
+pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
+    let mut cluster = Cluster::<P>::new(plan.clone());
+    cluster.begin();
+    cluster.run_until(plan.faults_ns, |_| false);
+    cluster.heal();
+    if !cluster.run_until(cluster.now + PROGRESS_NS_MAX, |cluster| cluster.clients.done()) {
+        return Err("no progress after all faults were healed".into());
+    }
+    cluster.summary.recovery_ns = cluster.now - plan.faults_ns;
+    if !cluster.run_until(cluster.now + SETTLE_NS_MAX, Cluster::settled) {
+        return Err("the replicas did not come to hold the same".into());
+    }
+    history::check(&cluster.clients.history)?;
+    let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
+    cluster.summary.finished = ended.count();
+    cluster.summary.unknown = cluster.clients.history.len() - cluster.summary.finished;
+    Ok(cluster.summary)
+}
+
+impl<P: Protocol> Cluster<P> {
+    pub(crate) fn new(mut plan: Plan) -> Self {
+        if plan.mutation == Some(Mutation::QuorumsOfOne) {
+            (plan.parameters[2], plan.parameters[3]) = (1, 1);
+        }
+        let mut random = Random::new(plan.seed ^ 0x5eed);
+        let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
+        let replicas: Vec<_> = ids
+            .map(|id| Replica {
+                config: plan.config(id),
+                disk: Disk::default(),
+                lives: 0,
+                life: None,
+                random: Random::new(random.next()),
+                mutation: plan.mutation,
+                clock_ahead_ns: random.below(1_000 * MILLISECOND),
+                batch_commands_max: plan.batch_commands_max,
+            })
+            .collect();
+        Self {
+            now: 0,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            random,
+            alarms: vec![None; replicas.len()],
+            replicas,
+            clients: Clients::new(&plan, P::SERVICE),
+            links: [[true; REPLICAS_MAX]; REPLICAS_MAX],
+            faulty: true,
+            committed: BTreeMap::new(),
+            summary: Summary::default(),
+            plan,
+        }
+    }
+
+    fn begin(&mut self) {
+        (0..self.replicas.len()).for_each(|replica| self.start(replica));
+        (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
+        self.after(self.plan.faults_every_ns, Event::Fault);
+    }
+
+    /// Runs until a moment or until `done`, and says whether it was the latter.
+    fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> bool {
+        while !done(self) {
+            match self.events.first_key_value() {
+                Some((&(at, _), _)) if at <= end => {
+                    let ((at, _), event) = self.events.pop_first().expect("just seen");
+                    self.now = at;
+                    self.summary.steps += 1;
+                    self.handle(event);
+                }
+                Some(_) | None => {
+                    self.now = end;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Packet { from, to, packet } => {
+                self.step(to.index(), |replica, now, output| {
+                    replica.receive(from, packet, now, output);
+                });
+            }
+            Event::Request { to, command } => {
+                self.step(to, |replica, now, output| replica.request(command, now, output));
+            }
+            Event::Answer(answer) => {
+                let client = answer.session.client() as usize - 1;
+                let send = self.clients.answer(answer, self.now);
+                self.send_request(client, send);
+                let pause_ns = self.random.below(3 * MILLISECOND);
+                self.after(pause_ns, Event::ClientBegins { client });
+            }
+            Event::Timeout { replica, life } if self.lives(replica, life) => {
+                self.alarms[replica] = None;
+                let now = self.now;
+                let due = self.replicas[replica].deadline().is_some_and(|at| at <= now);
+                self.step(replica, |replica, now, output| {
+                    if due {
+                        replica.step(Input::Timeout, now, output);
+                    }
+                });
+            }
+            Event::Flushed { replica, life } if self.lives(replica, life) => {
+                self.step(replica, |replica, _, output| replica.flushed(output));
+            }
+            Event::Timeout { .. } | Event::Flushed { .. } => {}
+            Event::ClientBegins { client } => {
+                let send = self.clients.begin(client, self.now, &mut self.random);
+                self.send_request(client, send);
+            }
+            Event::ClientTimeout { client, attempt } => {
+                let send = self.clients.time_out(client, attempt);
+                self.send_request(client, send);
+                self.after(0, Event::ClientBegins { client });
+            }
+            Event::Fault => self.fault(),
+        }
+    }
+
+    /// Whether a replica is still in that life.
+    fn lives(&self, replica: usize, life: u64) -> bool {
+        self.replicas[replica].life.is_some() && self.replicas[replica].lives == life
+    }
+
+    /// Lets a replica do something and carries out what follows from it.
+    fn step(&mut self, index: usize, act: impl FnOnce(&mut Replica<P>, u64, &mut Output)) {
+        let mut output = Output::default();
+        let replica = &mut self.replicas[index];
+        act(replica, self.now, &mut output);
+        replica.propose(self.now, &mut output);
+        let life = replica.lives;
+        if replica.disk.begin_flush() {
+            let disk_ns = self.random.between(1, self.plan.disk_ns_max);
+            self.after(disk_ns, Event::Flushed { replica: index, life });
+        }
+        if let Some(at) = self.replicas[index].deadline().map(|at| at.max(self.now))
+            && self.alarms[index].is_none_or(|alarm| at < alarm)
+        {
+            self.alarms[index] = Some(at);
+            self.after(at - self.now, Event::Timeout { replica: index, life });
+        }
+        self.carry_out(index, output);
+    }
+
+    fn carry_out(&mut self, index: usize, output: Output) {
+        for (slot, batch) in output.committed {
+            let first = self.committed.entry(slot).or_insert_with(|| batch.clone());
+            assert_eq!(*first, batch, "two values are chosen for {slot:?}");
+        }
+        for answer in output.answers {
+            self.travel(self.plan.twice_percent, |_| Event::Answer(answer.clone()));
+        }
+        let from = self.replicas[index].config.id;
+        for (to, mut packet) in output.packets {
+            if self.plan.mutation == Some(Mutation::HidesVotes) {
+                hide_votes(&mut packet);
+            }
+            if to == from {
+                // What a replica tells itself cannot get lost while it lives, nor overtake.
+                self.after(0, Event::Packet { from, to, packet });
+            } else if self.links[from.index()][to.index()] && !self.lost(&packet) {
+                self.summary.snapshots += u64::from(matches!(packet, Packet::Snapshot(_)));
+                let event = |_: &Self| Event::Packet { from, to, packet: packet.clone() };
+                self.travel(self.plan.twice_percent, event);
+            }
+        }
+    }
+
+    /// Whether a broken network drops the packet.
+    fn lost(&self, packet: &Packet) -> bool {
+        match (self.plan.mutation, packet) {
+            (Some(Mutation::HidesVotes), Packet::Message { message, .. }) => message[0] == VOTED,
+            (Some(Mutation::DropsMessages(kind)), Packet::Message { message, .. }) => {
+                message[0] == kind
+            }
+            _ => false,
+        }
+    }
+
+    fn send_request(&mut self, client: usize, send: Option<Send>) {
+        let Some(Send { target, command, attempt, repeats }) = send else { return };
+        let to = usize::try_from(target).expect("small") % self.replicas.len();
+        // A write to a register that arrives twice is two writes: the transport must not do that.
+        let twice = if P::SERVICE == Service::Registers { 0 } else { self.plan.twice_percent };
+        self.travel(twice, |_| Event::Request { to, command: command.clone() });
+        // Clients back off, or their repeats would keep a slow group from ever answering.
+        let patience_ns = (CLIENT_PATIENCE_NS << repeats.min(4)) + self.random.below(MILLISECOND);
+        self.after(patience_ns, Event::ClientTimeout { client, attempt });
+    }
+
+    /// Sends over the network, which may lose, double, delay and reorder.
+    fn travel(&mut self, twice_percent: u64, event: impl Fn(&Self) -> Event) {
+        let copies = 1 + u64::from(self.faulty && self.random.percent(twice_percent));
+        for _ in 0..copies {
+            if !(self.faulty && self.random.percent(self.plan.loss_percent)) {
+                let delay_ns = self.random.between(20 * MICROSECOND, self.plan.network_ns_max);
+                let event = event(self);
+                self.after(delay_ns, event);
+            }
+        }
+    }
+
+    fn after(&mut self, delay_ns: u64, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((self.now + delay_ns, self.scheduled), event);
+    }
+
+    fn fault(&mut self) {
+        if !self.faulty {
+            return;
+        }
+        let replica = usize::try_from(self.random.below(self.replicas.len() as u64)).expect("few");
+        match self.random.below(12) {
+            0..3 if self.replicas[replica].life.is_some() => self.crash(replica),
+            3..7 => {
+                let down = (0..self.replicas.len()).find(|&at| self.replicas[at].life.is_none());
+                down.into_iter().for_each(|replica| self.start(replica));
+            }
+            7..9 => {
+                self.summary.checkpoints += 1;
+                self.step(replica, Replica::checkpoint);
+            }
+            9..11 => self.partition(),
+            _ => self.links = [[true; REPLICAS_MAX]; REPLICAS_MAX],
+        }
+        let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
+        self.after(pause_ns, Event::Fault);
+    }
+
+    /// Cuts single directions, or splits the group in two.
+    fn partition(&mut self) {
+        let sides = self.random.next();
+        let one_way = self.random.percent(30);
+        for from in 0..REPLICAS_MAX {
+            for to in 0..REPLICAS_MAX {
+                let same_side = sides >> from & 1 == sides >> to & 1;
+                self.links[from][to] = if one_way { self.random.percent(70) } else { same_side };
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        self.alarms[index] = None;
+        self.step(index, Replica::start);
+    }
+
+    fn crash(&mut self, index: usize) {
+        self.summary.crashes += 1;
+        self.replicas[index].crash();
+        let id = self.replicas[index].config.id;
+        // What it was telling itself dies with it.
+        self.events.retain(
+            |_, event| !matches!(event, Event::Packet { from, to, .. } if *from == id && *to == id),
+        );
+    }
+
+    /// Ends all faults: every replica runs and every link works.
+    fn heal(&mut self) {
+        self.faulty = false;
+        self.links = [[true; REPLICAS_MAX]; REPLICAS_MAX];
+        for replica in 0..self.replicas.len() {
+            if self.replicas[replica].life.is_none() {
+                self.start(replica);
+            }
+        }
+        self.clients.grant(OPERATIONS_AFTER);
+        (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
+    }
+
+    /// Whether all replicas hold the same and no payload more than they may.
+    fn settled(&self) -> bool {
+        let mut lives = self.replicas.iter().filter_map(|replica| replica.life.as_ref());
+        let payloads_fit = match P::SERVICE {
+            Service::Registers => lives.clone().all(|life| life.arena.held_bytes() == 0),
+            Service::StateMachine => {
+                // Votes for values that lost may stay, but never more than a window of them.
+                let batch_bytes_max = self.plan.batch_commands_max * 96;
+                let bytes_max =
+                    self.plan.retain_bytes + 2 * (self.plan.window * batch_bytes_max) as u64;
+                lives.clone().all(|life| life.arena.held_bytes() as u64 <= bytes_max)
+            }
+        };
+        let first = lives.next().map(|life| &life.store);
+        let same = P::SERVICE == Service::Registers || lives.all(|life| Some(&life.store) == first);
+        payloads_fit && same
+    }
+}
+
+/// The kinds of Multi-Paxos' messages that [`Mutation::HidesVotes`] is about.
+const VOTED: u8 = 2;
+const PROMISE: u8 = 3;
+
+/// Makes a promise say that there are no votes: its last fields are `more` and the set of votes.
+fn hide_votes(packet: &mut Packet) {
+    if let Packet::Message { message, .. } = packet
+        && message[0] == PROMISE
+    {
+        let fields = message.len() - 5;
+        message[fields..].fill(0);
+    }
+}

@@ -1,0 +1,18 @@
+//! Every protocol in a small simulated cluster: random faults by seed, broken worlds that the
+//! checks must notice, and transcripts of the figures.
+//!
+//! `SYNOD_SEEDS=100000 cargo test -p synod-protocols --release` runs more seeds than usual.
+
+mod arena;
+mod clients;
+mod cluster;
+mod disk;
+mod history;
+mod mutants;
+mod mutation;
+mod plan;
+mod random;
+mod randomised;
+mod replica;
+mod store;
+mod transcripts;

@@ -1,0 +1,84 @@
+//! What one seed stands for: the group, the faults and the load.
+
+use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol};
+use synod_protocols::types::ReplicaId;
+
+use crate::mutation::Mutation;
+use crate::random::Random;
+
+/// One microsecond.
+pub(crate) const MICROSECOND: u64 = 1_000;
+/// One millisecond.
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+
+/// Everything that is drawn before the first step.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) replicas: usize,
+    pub(crate) window: usize,
+    pub(crate) retain_bytes: u64,
+    pub(crate) parameters: [u64; PARAMETERS_MAX],
+    pub(crate) batch_commands_max: usize,
+    pub(crate) clients: u32,
+    pub(crate) operations: usize,
+    pub(crate) keys: u64,
+    pub(crate) loss_percent: u64,
+    pub(crate) twice_percent: u64,
+    pub(crate) network_ns_max: u64,
+    pub(crate) disk_ns_max: u64,
+    pub(crate) faults_every_ns: u64,
+    /// How long faults last; then everything heals.
+    pub(crate) faults_ns: u64,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+impl Plan {
+    pub(crate) fn draw<P: Protocol>(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let replicas =
+            if P::NAME == "unreplicated" { 1 } else { random.pick(&[1, 2, 3, 3, 3, 4, 5, 5]) };
+        Self {
+            seed,
+            replicas,
+            window: random.pick(&[1, 2, 4, 16]),
+            retain_bytes: random.pick(&[0, 100, 400, 2_000, 1_000_000]),
+            parameters: parameters::<P>(replicas, random),
+            batch_commands_max: random.pick(&[1, 1, 2, 8]),
+            clients: u32::try_from(random.between(1, 5)).expect("a few"),
+            operations: random.pick(&[8, 8, 12, 20]),
+            keys: random.between(1, 4),
+            loss_percent: random.pick(&[0, 0, 2, 10, 25]),
+            twice_percent: random.pick(&[0, 5, 20]),
+            network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND, 2 * MILLISECOND]),
+            disk_ns_max: random.pick(&[10 * MICROSECOND, 300 * MICROSECOND, 3 * MILLISECOND]),
+            faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
+            faults_ns: random.between(5, 80) * MILLISECOND,
+            mutation: None,
+        }
+    }
+
+    pub(crate) fn config(&self, id: ReplicaId) -> Config {
+        let Self { replicas, window, retain_bytes, parameters, .. } = *self;
+        Config { id, replicas, window, retain_bytes, parameters }
+    }
+}
+
+/// Short time-outs, and quorums of any two sizes that meet.
+fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAMETERS_MAX] {
+    let mut parameters = [0; PARAMETERS_MAX];
+    let replicas = replicas as u64;
+    let phase1_quorum =
+        if random.percent(60) { replicas / 2 + 1 } else { random.between(1, replicas) };
+    for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
+        *place = match parameter.name {
+            "heartbeat" | "retry" => MILLISECOND,
+            "election_timeout" => 6 * MILLISECOND,
+            "phase1_quorum" => phase1_quorum,
+            "phase2_quorum" => replicas + 1 - phase1_quorum,
+            name => panic!("the tests do not know the parameter {name}"),
+        };
+    }
+    P::validate(usize::try_from(replicas).expect("a few"), &parameters).expect("they fit");
+    parameters
+}

@@ -1,0 +1,340 @@
+//! One replica: a protocol between its lives, its disk, and the verbs of [`Context`].
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use synod_protocols::command::{Commands, SessionId, Status};
+use synod_protocols::protocol::{Config, Context, Input, Protocol, Register};
+use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
+
+use crate::arena::{Arena, Bytes};
+use crate::disk::{Disk, Logged};
+use crate::mutation::Mutation;
+use crate::random::Random;
+use crate::store::{Outcome, Store, Value};
+
+/// What one replica sends to another.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    Message { message: Vec<u8>, payload: Bytes },
+    Snapshot(Box<Store>),
+}
+
+/// An answer on its way to a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) session: SessionId,
+    pub(crate) sequence: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a step leads to outside of its replica.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) packets: Vec<(ReplicaId, Packet)>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) committed: Vec<(Slot, Rc<[u8]>)>,
+}
+
+/// A packet that waits until the log is durable up to a position.
+#[derive(Debug)]
+struct Held {
+    until: u64,
+    to: ReplicaId,
+    packet: Packet,
+}
+
+/// What a crash takes away.
+#[derive(Debug)]
+pub(crate) struct Life<P> {
+    pub(crate) protocol: P,
+    pub(crate) arena: Arena,
+    pub(crate) store: Store,
+    held: VecDeque<Held>,
+    /// Commands that wait for room.
+    waiting: VecDeque<Vec<u8>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Replica<P> {
+    pub(crate) config: Config,
+    pub(crate) disk: Disk,
+    /// The number of lives begun.
+    pub(crate) lives: u64,
+    pub(crate) life: Option<Life<P>>,
+    pub(crate) random: Random,
+    pub(crate) mutation: Option<Mutation>,
+    /// How far its clock is ahead.
+    pub(crate) clock_ahead_ns: u64,
+    pub(crate) batch_commands_max: usize,
+}
+
+/// Commands that wait for room at most; the rest is dropped, as an overloaded server would.
+const WAITING_MAX: usize = 32;
+
+impl<P: Protocol> Replica<P> {
+    pub(crate) fn start(&mut self, now: u64, output: &mut Output) {
+        assert!(self.life.is_none());
+        self.lives += 1;
+        let mut life = Life {
+            protocol: P::new(&self.config),
+            arena: Arena::default(),
+            store: self.disk.snapshot().clone(),
+            held: VecDeque::new(),
+            waiting: VecDeque::new(),
+        };
+        for Logged { record, payload } in self.disk.log().clone() {
+            if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
+                continue;
+            }
+            let record = P::Record::decode(&record).expect("what was encoded can be decoded");
+            let payload = life.arena.insert(payload);
+            let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);
+            turn.replaying = true;
+            life.protocol.replay(record, payload, &mut turn);
+            life.arena.release(payload);
+        }
+        self.life = Some(life);
+        self.step(Input::Started, now, output);
+    }
+
+    pub(crate) fn crash(&mut self) {
+        self.life = None;
+        self.disk.crash(&mut self.random);
+        if self.mutation == Some(Mutation::LosesLastRecord) {
+            self.disk.lose_last();
+        }
+    }
+
+    /// The moment of the next timeout, on the cluster's clock.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let deadline = self.life.as_ref()?.protocol.deadline();
+        (deadline < Time::NEVER).then(|| deadline.0.saturating_sub(self.clock_ahead_ns))
+    }
+
+    pub(crate) fn step(&mut self, input: Input<P::Message>, now: u64, output: &mut Output) {
+        let Some(mut life) = self.life.take() else { return };
+        let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);
+        life.protocol.step(input, &mut turn);
+        life.protocol.check();
+        self.life = Some(life);
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        from: ReplicaId,
+        packet: Packet,
+        now: u64,
+        output: &mut Output,
+    ) {
+        let Some(life) = self.life.as_mut() else { return };
+        match packet {
+            Packet::Message { message, payload } => {
+                let message = P::Message::decode(&message).expect("what was encoded");
+                let payload = life.arena.insert(payload);
+                self.step(Input::Message { from, message, payload }, now, output);
+                self.life.as_mut().expect("a step ends no life").arena.release(payload);
+            }
+            Packet::Snapshot(snapshot) if snapshot.applied > life.store.applied => {
+                let applied = snapshot.applied;
+                life.store = *snapshot;
+                if self.mutation != Some(Mutation::ForgetsInstalled) {
+                    self.disk.install(&life.store);
+                }
+                self.step(Input::Installed { applied }, now, output);
+            }
+            Packet::Snapshot(_) => {}
+        }
+        self.propose(now, output);
+    }
+
+    /// Takes in one command of a client.
+    pub(crate) fn request(&mut self, command: Vec<u8>, now: u64, output: &mut Output) {
+        let Some(life) = self.life.as_mut() else { return };
+        if life.waiting.len() < WAITING_MAX {
+            life.waiting.push_back(command);
+        }
+        self.propose(now, output);
+    }
+
+    /// Hands over what waits, in batches, as far as there is room.
+    pub(crate) fn propose(&mut self, now: u64, output: &mut Output) {
+        while let Some(life) = self.life.as_mut()
+            && !life.waiting.is_empty()
+            && life.protocol.room() > 0
+        {
+            let count = self.batch_commands_max.min(life.waiting.len());
+            let batch: Vec<u8> = life.waiting.drain(..count).flatten().collect();
+            let commands = u32::try_from(count).expect("a small batch");
+            let batch = life.arena.insert(Bytes { shared: batch.into(), commands });
+            self.step(Input::Requests(batch), now, output);
+            self.life.as_mut().expect("a step ends no life").arena.release(batch);
+        }
+    }
+
+    pub(crate) fn checkpoint(&mut self, now: u64, output: &mut Output) {
+        let Some(mut life) = self.life.take() else { return };
+        let start = self.disk.end();
+        let snapshot = life.store.clone();
+        let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);
+        life.protocol.checkpoint(&mut turn);
+        self.disk.checkpoint(start, snapshot);
+        if self.mutation == Some(Mutation::CutsLogEarly) {
+            self.disk.cut_early();
+        }
+        self.life = Some(life);
+    }
+
+    /// A write is done: sends what waited for it.
+    pub(crate) fn flushed(&mut self, output: &mut Output) {
+        self.disk.finish_flush();
+        let Some(life) = self.life.as_mut() else { return };
+        while let Some(held) = life.held.pop_front_if(|held| held.until <= self.disk.durable()) {
+            output.packets.push((held.to, held.packet));
+        }
+    }
+
+    fn turn<'a>(
+        &'a mut self,
+        arena: &'a mut Arena,
+        store: &'a mut Store,
+        held: &'a mut VecDeque<Held>,
+        now: u64,
+        output: &'a mut Output,
+    ) -> Turn<'a> {
+        let now = Time(now + self.clock_ahead_ns);
+        let Self { disk, random, mutation, .. } = self;
+        let mutation = *mutation;
+        Turn { now, arena, store, held, disk, random, mutation, output, replaying: false }
+    }
+}
+
+/// The verbs of one turn.
+#[derive(Debug)]
+struct Turn<'a> {
+    now: Time,
+    arena: &'a mut Arena,
+    store: &'a mut Store,
+    held: &'a mut VecDeque<Held>,
+    disk: &'a mut Disk,
+    random: &'a mut Random,
+    mutation: Option<Mutation>,
+    output: &'a mut Output,
+    replaying: bool,
+}
+
+impl Turn<'_> {
+    fn packet(&self, message: &impl Wire, payload: Payload) -> Packet {
+        assert!(!self.replaying, "nothing is sent during recovery");
+        Packet::Message { message: encoded(message), payload: self.arena.share(payload) }
+    }
+}
+
+fn encoded(value: &impl Wire) -> Vec<u8> {
+    let mut buffer = [0; WIRE_BYTES_MAX];
+    let length = value.encode(&mut buffer);
+    buffer[..length].to_vec()
+}
+
+impl<P: Protocol> Context<P> for Turn<'_> {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
+    fn append(&mut self, record: P::Record, payload: Payload) {
+        assert!(!self.replaying, "nothing is appended during recovery");
+        self.disk.append(encoded(&record), self.arena.share(payload));
+    }
+
+    fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        let packet = self.packet(&message, payload);
+        let kind = encoded(&message)[0];
+        let early = self.mutation == Some(Mutation::SendsEarly)
+            || self.mutation == Some(Mutation::SendsKindEarly(kind));
+        if early || self.disk.durable() == self.disk.end() {
+            self.output.packets.push((to, packet));
+        } else {
+            self.held.push_back(Held { until: self.disk.end(), to, packet });
+        }
+    }
+
+    fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        let packet = self.packet(&message, payload);
+        self.output.packets.push((to, packet));
+    }
+
+    fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
+        self.output.committed.push((slot, self.arena.share(batch).shared));
+        if slot < self.store.applied {
+            // The snapshot on disk was ahead of the log.
+            return;
+        }
+        assert_eq!(slot, self.store.applied, "commits come in order");
+        self.store.applied = slot.next();
+        for command in Commands::new(self.arena.bytes(batch)) {
+            if let Some(outcome) = self.store.apply(&command)
+                && reply
+            {
+                let (session, sequence) = (command.session, command.sequence);
+                self.output.answers.push(Answer { session, sequence, outcome });
+            }
+        }
+    }
+
+    fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {
+        for command in Commands::new(self.arena.bytes(batch)) {
+            let value = leader.map(|leader| leader.0).into_iter().collect();
+            let outcome = Outcome { status: Status::Redirect, value };
+            let (session, sequence) = (command.session, command.sequence);
+            self.output.answers.push(Answer { session, sequence, outcome });
+        }
+    }
+
+    fn retain(&mut self, payload: Payload) {
+        self.arena.retain(payload);
+    }
+
+    fn release(&mut self, payload: Payload) {
+        self.arena.release(payload);
+    }
+
+    fn send_snapshot(&mut self, to: ReplicaId) {
+        assert!(!self.replaying, "nothing is sent during recovery");
+        let mut snapshot = self.store.clone();
+        if self.mutation == Some(Mutation::SnapshotsWithoutSessions) {
+            snapshot.forget_sessions();
+        }
+        self.output.packets.push((to, Packet::Snapshot(Box::new(snapshot))));
+    }
+
+    fn bytes(&self, payload: Payload) -> &[u8] {
+        self.arena.bytes(payload)
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Payload {
+        self.arena.insert(Bytes { shared: bytes.into(), commands: 0 })
+    }
+
+    fn register(&self, key: u64) -> Register<'_> {
+        let (tag, deleted, value) = self.store.register(key);
+        Register { tag, deleted, value }
+    }
+
+    fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload) {
+        if self.mutation != Some(Mutation::IgnoresWrites) || self.random.percent(50) {
+            let bytes = self.arena.bytes(value).to_vec();
+            self.store.write_register(key, tag, Value { deleted, bytes });
+        }
+    }
+
+    fn reply(&mut self, session: u64, sequence: u64, status: Status, _: Tag, value: Payload) {
+        let value = self.arena.bytes(value).to_vec();
+        let outcome = Outcome { status, value };
+        self.output.answers.push(Answer { session: SessionId(session), sequence, outcome });
+    }
+}

@@ -1,0 +1,109 @@
+//! What the replicas replicate: keys, registers, and the last answer of each session.
+
+use std::collections::BTreeMap;
+
+use synod_protocols::command::{Command, Op, Status};
+use synod_protocols::types::{Slot, Tag};
+
+/// The value of one key. A key that was never written is deleted, with no bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Value {
+    pub(crate) deleted: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self { deleted: true, bytes: Vec::new() }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: Status,
+    pub(crate) value: Vec<u8>,
+}
+
+/// The meaning of each operation: changes the value and says how it ended.
+pub(crate) fn execute(current: &mut Value, op: Op, expected: u64, value: &[u8]) -> Outcome {
+    let ok = || Outcome { status: Status::Ok, value: Vec::new() };
+    match op {
+        Op::Get => {
+            let status = if current.deleted { Status::Absent } else { Status::Ok };
+            Outcome { status, value: current.bytes.clone() }
+        }
+        Op::Put | Op::Delete => {
+            *current = Value { deleted: op == Op::Delete, bytes: value.to_vec() };
+            ok()
+        }
+        Op::CompareAndSwap => {
+            let seen = if current.deleted { &[] } else { &current.bytes[..8] };
+            if seen == expected.to_le_bytes() || (seen.is_empty() && expected == 0) {
+                *current = Value { deleted: false, bytes: value.to_vec() };
+                return ok();
+            }
+            Outcome { status: Status::Mismatch, value: seen.to_vec() }
+        }
+        Op::Add => {
+            let number = |bytes: &[u8]| bytes.try_into().map(i64::from_le_bytes);
+            let before = if current.deleted { Ok(0) } else { number(&current.bytes) };
+            let Ok(before) = before else {
+                let seen = current.bytes[..8].to_vec();
+                return Outcome { status: Status::Mismatch, value: seen };
+            };
+            let sum = before.wrapping_add(number(value).expect("a summand has 8 bytes"));
+            *current = Value { deleted: false, bytes: sum.to_le_bytes().to_vec() };
+            Outcome { status: Status::Ok, value: current.bytes.clone() }
+        }
+    }
+}
+
+/// One replica's store.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Store {
+    /// The first slot that was not applied.
+    pub(crate) applied: Slot,
+    values: BTreeMap<u64, Value>,
+    sessions: BTreeMap<u64, (u64, Outcome)>,
+    registers: BTreeMap<u64, (Tag, Value)>,
+}
+
+impl Store {
+    /// Applies a command once. `None` for one that is older than its session's last.
+    pub(crate) fn apply(&mut self, command: &Command<'_>) -> Option<Outcome> {
+        if let Some((sequence, outcome)) = self.sessions.get(&command.session.0)
+            && command.sequence <= *sequence
+        {
+            return (command.sequence == *sequence).then(|| outcome.clone());
+        }
+        let value = self.values.entry(command.key).or_default();
+        let outcome = execute(value, command.op, command.expected, command.value);
+        self.sessions.insert(command.session.0, (command.sequence, outcome.clone()));
+        Some(outcome)
+    }
+
+    /// The register of a key; deleted with a zero tag when it was never written.
+    pub(crate) fn register(&self, key: u64) -> (Tag, bool, &[u8]) {
+        match self.registers.get(&key) {
+            None => (Tag::ZERO, true, &[]),
+            Some((tag, value)) => (*tag, value.deleted, &value.bytes),
+        }
+    }
+
+    /// Writes a register unless it has a tag at least as large. One tag never has two values.
+    pub(crate) fn write_register(&mut self, key: u64, tag: Tag, value: Value) {
+        let (present, deleted, bytes) = self.register(key);
+        if present == tag {
+            assert_eq!((deleted, bytes), (value.deleted, &value.bytes[..]), "{tag:?} twice");
+        }
+        if present < tag {
+            self.registers.insert(key, (tag, value));
+        }
+    }
+
+    /// What a snapshot that forgets its sessions would hold.
+    pub(crate) fn forget_sessions(&mut self) {
+        self.sessions.clear();
+    }
+}

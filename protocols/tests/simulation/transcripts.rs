@@ -1,0 +1,221 @@
+//! Transcripts: what a few replicas do, command by command, and every message that follows.
+//!
+//! Each file of `tests/transcripts` is commands (`> ...`), each with the lines that it leads to.
+//! `UPDATE=1 cargo test -p synod-protocols` writes the files anew.
+//!
+//! | command | effect |
+//! |---|---|
+//! | `cluster N key=value ...` | N replicas start; their disks have written |
+//! | `timeout R` | time goes on to R's deadline, which has come |
+//! | `put R KEY NUMBER`, `get R KEY` | a client's command reaches R |
+//! | `write R` | R's disk has written everything appended |
+//! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
+//! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
+//! | `crash R`, `start R`, `checkpoint R` | |
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use synod_protocols::abd::Abd;
+use synod_protocols::command::{Command, Op, SessionId};
+use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::protocol::{Input, Protocol};
+use synod_protocols::types::{ReplicaId, Slot};
+use synod_protocols::wire::Wire;
+
+use crate::cluster::Cluster;
+use crate::mutation::Mutation;
+use crate::plan::Plan;
+use crate::replica::{Output, Packet, Replica};
+
+struct Script<P> {
+    now: u64,
+    replicas: Vec<Replica<P>>,
+    on_their_way: VecDeque<(ReplicaId, ReplicaId, Packet)>,
+    commands: u64,
+    committed: BTreeMap<Slot, Rc<[u8]>>,
+    text: String,
+}
+
+impl<P: Protocol> Script<P> {
+    fn cluster(options: &[&str], mutation: Option<Mutation>) -> Self {
+        let mut plan = Plan::draw::<P>(0);
+        plan.replicas = number(options[0]);
+        plan.window = 4;
+        plan.mutation = mutation;
+        let majority = plan.replicas as u64 / 2 + 1;
+        (plan.parameters[2], plan.parameters[3]) = (majority, majority);
+        for option in &options[1..] {
+            match option.split_once('=') {
+                Some(("retain_bytes", value)) => plan.retain_bytes = number(value) as u64,
+                _ => panic!("there is no option {option}"),
+            }
+        }
+        let mut replicas = Cluster::<P>::new(plan).replicas;
+        replicas.iter_mut().for_each(|replica| replica.clock_ahead_ns = 0);
+        let on_their_way = VecDeque::new();
+        let committed = BTreeMap::new();
+        Self { now: 0, replicas, on_their_way, commands: 0, committed, text: String::new() }
+    }
+
+    fn step(&mut self, index: usize, act: impl FnOnce(&mut Replica<P>, u64, &mut Output)) {
+        let mut output = Output::default();
+        act(&mut self.replicas[index], self.now, &mut output);
+        self.replicas[index].propose(self.now, &mut output);
+        let from = self.replicas[index].config.id;
+        for (slot, batch) in output.committed {
+            let what = if batch.is_empty() { "nothing" } else { "a batch" };
+            let first = self.committed.entry(slot).or_insert_with(|| batch.clone());
+            assert_eq!(*first, batch, "two values are chosen for {slot:?}");
+            self.line(&format!("{from} commits {what} in slot {}", slot.0));
+        }
+        for answer in output.answers {
+            let (sequence, outcome) = (answer.sequence, answer.outcome);
+            let value = &outcome.value;
+            self.line(&format!("{from} answers {sequence}: {:?} {value:?}", outcome.status));
+        }
+        for (to, packet) in output.packets {
+            let text = match &packet {
+                Packet::Message { message, .. } => {
+                    format!("{:?}", P::Message::decode(message).expect("it was encoded"))
+                }
+                Packet::Snapshot(store) => format!("Snapshot below slot {}", store.applied.0),
+            };
+            self.line(&format!("{from} -> {to} {text}"));
+            self.on_their_way.push_back((from, to, packet));
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        writeln!(self.text, "{line}").expect("text grows");
+    }
+
+    fn run(&mut self, command: &[&str]) {
+        let index = command.get(1).map(|replica| number(replica));
+        match (command[0], index) {
+            ("timeout", Some(index)) => {
+                self.now = self.now.max(self.replicas[index].deadline().expect("it has one"));
+                self.step(index, |replica, now, output| replica.step(Input::Timeout, now, output));
+            }
+            ("put", Some(index)) => {
+                let value = (number(command[3]) as u64).to_le_bytes();
+                self.request(index, number(command[2]) as u64, Op::Put, &value);
+            }
+            ("get", Some(index)) => self.request(index, number(command[2]) as u64, Op::Get, &[]),
+            ("write", Some(index)) => self.write(index),
+            ("start", Some(index)) => self.step(index, Replica::start),
+            ("crash", Some(index)) => self.replicas[index].crash(),
+            ("checkpoint", Some(index)) => self.step(index, Replica::checkpoint),
+            ("deliver", None) => self.deliver_all(),
+            ("deliver", Some(from)) => {
+                let mut packets = self.take(from, number(command[2]));
+                let count = command.get(3).map_or(packets.len(), |count| number(count));
+                let later = packets.split_off(count);
+                self.on_their_way.extend(later);
+                for packet in packets {
+                    self.receive(packet);
+                }
+            }
+            ("drop", Some(from)) => drop(self.take(from, number(command[2]))),
+            _ => panic!("there is no command {command:?}"),
+        }
+    }
+
+    fn request(&mut self, index: usize, key: u64, op: Op, value: &[u8]) {
+        self.commands += 1;
+        let (session, sequence) = (SessionId::new(1, 0), self.commands);
+        let mut bytes = Vec::new();
+        Command { session, sequence, key, op, expected: 0, value }.encode(&mut bytes);
+        self.step(index, |replica, now, output| replica.request(bytes, now, output));
+    }
+
+    fn write(&mut self, index: usize) {
+        if self.replicas[index].disk.begin_flush() {
+            self.step(index, |replica, _, output| replica.flushed(output));
+        }
+    }
+
+    /// Everything arrives and every disk writes until nothing is left to do.
+    fn deliver_all(&mut self) {
+        loop {
+            (0..self.replicas.len()).for_each(|index| self.write(index));
+            let Some(packet) = self.on_their_way.pop_front() else { return };
+            self.receive(packet);
+        }
+    }
+
+    fn take(&mut self, from: usize, to: usize) -> Vec<(ReplicaId, ReplicaId, Packet)> {
+        let on_their_way = std::mem::take(&mut self.on_their_way);
+        let (taken, left) = on_their_way
+            .into_iter()
+            .partition(|(sender, receiver, _)| sender.index() == from && receiver.index() == to);
+        self.on_their_way = left;
+        let taken: VecDeque<_> = taken;
+        taken.into()
+    }
+
+    fn receive(&mut self, (from, to, packet): (ReplicaId, ReplicaId, Packet)) {
+        self.step(to.index(), |replica, now, output| replica.receive(from, packet, now, output));
+    }
+}
+
+/// A number, or a replica's name.
+fn number(word: &str) -> usize {
+    word.trim_start_matches('r').parse().unwrap_or_else(|_| panic!("{word} is no number"))
+}
+
+/// Runs the commands of a transcript and returns it as it should be.
+pub(crate) fn replay<P: Protocol>(transcript: &str, mutation: Option<Mutation>) -> String {
+    let mut text = String::new();
+    let mut script: Option<Script<P>> = None;
+    for line in transcript.lines() {
+        if line.starts_with('#') || line.is_empty() {
+            writeln!(text, "{line}").expect("text grows");
+        }
+        let Some(command) = line.strip_prefix("> ") else { continue };
+        let words: Vec<&str> = command.split_whitespace().collect();
+        if words[0] == "cluster" {
+            let mut cluster = Script::cluster(&words[1..], mutation);
+            for index in 0..cluster.replicas.len() {
+                cluster.step(index, Replica::start);
+                cluster.write(index);
+            }
+            script = Some(cluster);
+        } else {
+            script.as_mut().expect("the cluster comes first").run(&words);
+        }
+        let said = std::mem::take(&mut script.as_mut().expect("just made").text);
+        write!(text, "{line}\n{said}").expect("text grows");
+    }
+    text
+}
+
+fn check<P: Protocol>() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(P::NAME);
+    let mut files = 0;
+    for file in fs::read_dir(&folder).expect("the folder of transcripts") {
+        let path = file.expect("a file").path();
+        let expected = fs::read_to_string(&path).expect("a text file");
+        let actual = replay::<P>(&expected, None);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, actual).expect("the file can be written");
+        } else {
+            assert_eq!(expected, actual, "{} differs; UPDATE=1 rewrites it", path.display());
+        }
+        files += 1;
+    }
+    assert!(files > 0);
+}
+
+#[test]
+fn multi_paxos_transcripts() {
+    check::<MultiPaxos>();
+}
+
+#[test]
+fn abd_transcripts() {
+    check::<Abd>();
+}

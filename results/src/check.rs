@@ -1,0 +1,362 @@
+//! Decides whether a history is linearizable, completely and fast.
+//!
+//! A history is linearizable if and only if the operations of each key are. [`check`] makes compact
+//! records of them (`check/record.rs`) and sorts those into partitions by key
+//! (`check/partition.rs`). Then it judges one partition at a time: it gathers the values with what
+//! happened to each (`check/groups.rs`), and tells registers by their zones (`check/zones.rs`) and
+//! counters by their sums (`check/counters.rs`). The few operations that cannot all be true are
+//! looked up in the end (`check/fault.rs`, `check/explain.rs`).
+
+mod counters;
+mod explain;
+mod fault;
+mod groups;
+mod partition;
+mod record;
+#[cfg(test)]
+mod tests;
+mod zones;
+
+use std::path::{Path, PathBuf};
+
+use crate::history::{HistoryError, HistoryReader, Operation};
+
+pub use explain::{Rule, Violation};
+
+/// What the checker says of a history. Only the first is a pass.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Verdict {
+    /// There is an order of all operations that explains every answer and agrees with real time.
+    Linearizable {
+        /// Operations in the history, also those that were refused or never answered.
+        operations: u64,
+        /// Distinct keys.
+        keys: u64,
+        /// How long the check took, with reading the history.
+        seconds: f64,
+    },
+    /// There is none, and these operations show it.
+    Violation(Box<Violation>),
+    /// The history cannot be judged: it is malformed, or larger than allowed.
+    Undecidable {
+        /// What is wrong, and with which operation.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// Whether the history passed.
+    #[must_use]
+    pub const fn is_pass(&self) -> bool {
+        matches!(self, Self::Linearizable { .. })
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Linearizable { operations, keys, seconds } => write!(
+                f,
+                "linearizable, {} ops on {} keys checked in {seconds:.1} s",
+                crate::units::grouped(*operations),
+                crate::units::grouped(*keys)
+            ),
+            Self::Violation(violation) => write!(f, "NOT LINEARIZABLE: {violation}"),
+            Self::Undecidable { reason } => write!(f, "cannot be judged: {reason}"),
+        }
+    }
+}
+
+/// A history that can be read more than once.
+pub trait Source {
+    /// Passes every operation to `visit`, in blocks, in the same order each time.
+    ///
+    /// # Errors
+    /// If the history cannot be read to its end.
+    fn for_each_block(&self, visit: &mut dyn FnMut(&[Operation])) -> Result<(), HistoryError>;
+}
+
+impl Source for [Operation] {
+    fn for_each_block(&self, visit: &mut dyn FnMut(&[Operation])) -> Result<(), HistoryError> {
+        visit(self);
+        Ok(())
+    }
+}
+
+/// A history in a file.
+#[derive(Clone, Debug)]
+pub struct HistoryFile(PathBuf);
+
+impl HistoryFile {
+    /// The history at `path`, which is opened anew for each pass.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+}
+
+impl Source for HistoryFile {
+    fn for_each_block(&self, visit: &mut dyn FnMut(&[Operation])) -> Result<(), HistoryError> {
+        let mut reader = HistoryReader::open(&self.0)?;
+        let mut block = Vec::new();
+        while reader.next_block(&mut block)? {
+            visit(&block);
+        }
+        Ok(())
+    }
+}
+
+/// Judges a history.
+///
+/// `memory_bytes_max` limits what is allocated for that, besides some two MiB to read a file. A
+/// history that does not fit is read once more for each part of its keys that does; a single key
+/// must fit, or the verdict is [`Verdict::Undecidable`]. `clock_ns` is any clock that does not go
+/// back; it is read twice, to say how long the check took.
+///
+/// # Errors
+/// If the history cannot be read to its end.
+pub fn check(
+    source: &(impl Source + ?Sized),
+    memory_bytes_max: u64,
+    clock_ns: &dyn Fn() -> u64,
+) -> Result<Verdict, HistoryError> {
+    let started_ns = clock_ns();
+    let mut checker = Checker::new(memory_bytes_max);
+    Ok(match checker.run(source)? {
+        Ok(()) => Verdict::Linearizable {
+            operations: checker.operations,
+            keys: checker.keys,
+            seconds: clock_ns().saturating_sub(started_ns) as f64 / 1e9,
+        },
+        Err(Finding::Violation(violation)) => Verdict::Violation(violation),
+        Err(Finding::Undecidable(reason)) => Verdict::Undecidable { reason },
+    })
+}
+
+/// Why a history did not pass.
+#[derive(Debug)]
+enum Finding {
+    Violation(Box<Violation>),
+    Undecidable(String),
+}
+
+/// Operations that are taken in before the memory is looked at again.
+const STRETCH_OPERATIONS: usize = 4096;
+
+/// Keys of a history that are judged together, without a record of each operation.
+const FEW_KEYS: usize = 16;
+
+/// Why the operations are not read on.
+#[derive(Debug)]
+enum Stop {
+    Finding(Finding),
+    Fault(Box<fault::Fault>),
+    /// What looked like a history of few keys needs records after all.
+    NeedsRecords,
+}
+
+/// What becomes of operations that are taken in.
+#[derive(Debug)]
+enum Way {
+    /// They go into partitions, to be judged later.
+    Sort,
+    /// They go into the groups at once, because the history seems to have few keys.
+    Fold,
+    /// They are only counted, because they are too many to hold at once.
+    Count(partition::SlotCounts),
+}
+
+/// The memory of a check, kept from partition to partition.
+#[derive(Debug)]
+struct Checker {
+    memory_bytes_max: u64,
+    intake: record::Intake,
+    partitions: partition::Partitions,
+    groups: groups::Groups,
+    registers: zones::RegisterCheck,
+    operations: u64,
+    keys: u64,
+}
+
+impl Checker {
+    fn new(memory_bytes_max: u64) -> Self {
+        Self {
+            memory_bytes_max,
+            intake: record::Intake::default(),
+            partitions: partition::Partitions::new(memory_bytes_max),
+            groups: groups::Groups::default(),
+            registers: zones::RegisterCheck::default(),
+            operations: 0,
+            keys: 0,
+        }
+    }
+
+    /// Judges a whole history.
+    fn run(
+        &mut self,
+        source: &(impl Source + ?Sized),
+    ) -> Result<Result<(), Finding>, HistoryError> {
+        let mut read = self.read(source, true)?;
+        if let Err(Stop::NeedsRecords) = read {
+            read = self.read(source, false)?;
+        }
+        match read {
+            Ok(Way::Sort) => self.judge(source),
+            Ok(Way::Fold) => match self.registers.check(&mut self.groups) {
+                Ok(()) => {
+                    self.keys += self.groups.keys.len() as u64;
+                    Ok(Ok(()))
+                }
+                Err(fault) => fault.explain(source, &self.intake).map(Err),
+            },
+            Ok(Way::Count(counts)) => self.judge_in_parts(source, &counts),
+            Err(Stop::Fault(fault)) => fault.explain(source, &self.intake).map(Err),
+            Err(Stop::Finding(finding)) => Ok(Err(finding)),
+            Err(Stop::NeedsRecords) => unreachable!("they were made"),
+        }
+    }
+
+    /// Reads all operations, to the end even if it is known before that they do not pass: whether
+    /// the history is whole comes first.
+    fn read(
+        &mut self,
+        source: &(impl Source + ?Sized),
+        may_fold: bool,
+    ) -> Result<Result<Way, Stop>, HistoryError> {
+        self.partitions.clear();
+        self.operations = 0;
+        let mut state = Ok(Way::Sort);
+        source.for_each_block(&mut |block| {
+            for stretch in block.chunks(STRETCH_OPERATIONS) {
+                let is_first = self.operations == 0;
+                self.operations += stretch.len() as u64;
+                if let Ok(way) = &mut state
+                    && let Err(stop) = self.take(stretch, way, is_first && may_fold)
+                {
+                    state = Err(stop);
+                }
+            }
+        })?;
+        Ok(state)
+    }
+
+    /// Takes in operations, and may find another way for those that follow.
+    fn take(
+        &mut self,
+        operations: &[Operation],
+        way: &mut Way,
+        may_fold: bool,
+    ) -> Result<(), Stop> {
+        match way {
+            Way::Count(counts) => counts.add(operations),
+            Way::Sort => {
+                self.intake.begin_at(&operations[0]);
+                for operation in operations {
+                    self.add(operation).map_err(Stop::Finding)?;
+                }
+                if self.partitions.memory_bytes() > self.memory_bytes_max {
+                    *way = Way::Count(self.partitions.slot_counts());
+                    self.partitions.clear();
+                } else if may_fold
+                    && operations.len() == STRETCH_OPERATIONS
+                    && self.partitions.have_few_keys(FEW_KEYS)
+                {
+                    *way = Way::Fold;
+                    self.groups.reset(0);
+                    for chunk in
+                        (0..self.partitions.count()).flat_map(|at| self.partitions.chunks(at))
+                    {
+                        self.groups.fold(chunk).map_err(Stop::Fault)?;
+                    }
+                    self.partitions.clear();
+                }
+            }
+            Way::Fold => {
+                for operation in operations {
+                    self.fold(operation)?;
+                }
+                if self.groups.counters > 0 || self.groups.memory_bytes() > self.memory_bytes_max {
+                    return Err(Stop::NeedsRecords);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn add(&mut self, operation: &Operation) -> Result<(), Finding> {
+        let record = self.intake.record(operation)?;
+        self.partitions.add(&record);
+        if record.is_first_of_two() {
+            self.partitions.add_second(&record.second(operation));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn fold(&mut self, operation: &Operation) -> Result<(), Stop> {
+        let record = self.intake.record(operation).map_err(Stop::Finding)?;
+        if record.is_first_of_two() {
+            self.groups.fold(&[record, record.second(operation)]).map_err(Stop::Fault)
+        } else {
+            self.groups.fold_one(&record).map_err(Stop::Fault)
+        }
+    }
+
+    /// Reads the history once more for each part of its keys that fits into the memory.
+    fn judge_in_parts(
+        &mut self,
+        source: &(impl Source + ?Sized),
+        counts: &partition::SlotCounts,
+    ) -> Result<Result<(), Finding>, HistoryError> {
+        let parts = match counts.parts(self.memory_bytes_max) {
+            Ok(parts) => parts,
+            Err(reason) => return Ok(Err(Finding::Undecidable(reason))),
+        };
+        for part in parts {
+            self.partitions.clear();
+            let mut finding = Ok(());
+            source.for_each_block(&mut |block| {
+                for operation in block.iter().filter(|operation| part.contains(operation)) {
+                    if finding.is_ok() {
+                        finding = self.add(operation);
+                    }
+                }
+            })?;
+            if finding.is_ok() {
+                finding = self.judge(source)?;
+            }
+            if finding.is_err() {
+                return Ok(finding);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Judges the operations that were taken in, which are all of each of their keys.
+    fn judge(
+        &mut self,
+        source: &(impl Source + ?Sized),
+    ) -> Result<Result<(), Finding>, HistoryError> {
+        for partition in 0..self.partitions.count() {
+            if let Err(fault) = self.judge_partition(partition) {
+                return fault.explain(source, &self.intake).map(Err);
+            }
+            self.keys += self.groups.keys.len() as u64;
+        }
+        Ok(Ok(()))
+    }
+
+    fn judge_partition(&mut self, partition: usize) -> Result<(), Box<fault::Fault>> {
+        self.groups.reset(self.partitions.records_in(partition));
+        for chunk in self.partitions.chunks(partition) {
+            self.groups.fold(chunk)?;
+        }
+        self.registers.check(&mut self.groups)?;
+        if self.groups.counters > 0 {
+            counters::check(&self.partitions, partition, &self.groups)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! What came out of a run of Synod.
+//!
+//! In reading order: [`history`] is what the clients saw and [`check`] decides whether it is
+//! linearizable; [`record`] measures latencies, which [`hlog`] and [`hgrm`] write down;
+//! [`summary`] is a whole run in one document, on the machine that [`environment`] describes, and
+//! [`run_folder`] keeps all of it on disk; [`table`], [`timeline`] and [`compare`] show it.
+
+pub mod check;
+pub mod compare;
+pub mod environment;
+pub mod hgrm;
+pub mod history;
+pub mod hlog;
+#[cfg(test)]
+mod random;
+pub mod record;
+pub mod run_folder;
+pub mod summary;
+pub mod table;
+pub mod timeline;
+pub mod units;

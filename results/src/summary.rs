@@ -1,0 +1,367 @@
+//! A whole run in one document: `summary.json`. Every figure has its unit in its name; results
+//! carry the workload, the machine and the commit, so that they can be made again.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Rule, Verdict};
+use crate::environment::Environment;
+use crate::history::Kind;
+use crate::record::LatencyTotals;
+
+/// The version of the document that this build writes and reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One execution of a workload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The name of the run.
+    pub name: String,
+    /// When it began, after RFC 3339.
+    pub date: String,
+    /// The commit that was built; empty if unknown.
+    pub commit: String,
+    /// Whether the sources differed from the commit.
+    pub dirty: bool,
+    /// The version of Synod.
+    pub synod_version: String,
+    /// The seed of everything that was drawn at random.
+    pub seed: u64,
+    /// The workload as it was executed, with all defaults filled in.
+    pub workload: serde_json::Value,
+    /// Where it ran.
+    pub machine: Environment,
+    /// One entry for each protocol and repeat, in the order in which they ran.
+    pub results: Vec<ProtocolResult>,
+    /// False if the run was interrupted: what is here happened, but more was meant to.
+    pub complete: bool,
+}
+
+/// What one protocol did in one repeat.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProtocolResult {
+    /// The name in tables, unique among the protocols of a run.
+    pub label: String,
+    /// The protocol.
+    pub protocol: String,
+    /// Which repeat, from 0.
+    pub repeat: u32,
+    /// When an append counted as durable: `none`, `group` or `each`.
+    pub durability: String,
+    /// How messages travelled: `tcp`, `unix` or `memory`.
+    pub transport: String,
+    /// Replicas of each group.
+    pub replicas: u32,
+    /// Groups that shared the keys.
+    pub groups: u32,
+    /// Client connections.
+    pub connections: u32,
+    /// Operations that the clients kept under way at most.
+    pub in_flight: u32,
+    /// How long was measured, without warm-up.
+    pub measured_seconds: f64,
+    /// All answered operations.
+    pub overall: LatencySummary,
+    /// The same by kind, under [`Kind::name`].
+    pub kinds: BTreeMap<String, LatencySummary>,
+    /// Second by second.
+    pub series: Vec<Second>,
+    /// Who used the processors.
+    pub threads: Vec<ThreadUsage>,
+    /// What was moved and synced.
+    pub counters: Counters,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// Operations that were given up without an answer.
+    pub timeouts: u64,
+    /// Operations that were turned away.
+    pub busy: u64,
+    /// The protocol beside what the machine could do at best.
+    pub limits: Vec<Limit>,
+    /// Whether the measurement itself can be trusted.
+    pub gates: Vec<Gate>,
+    /// What was broken on purpose, and the sign that it was.
+    pub faults: Vec<Fault>,
+    /// What the checker said.
+    pub verdict: VerdictSummary,
+}
+
+impl ProtocolResult {
+    /// Processor time of all threads for a million operations, in seconds.
+    #[must_use]
+    pub fn cpu_seconds_per_million(&self) -> Option<f64> {
+        let seconds: f64 = self.threads.iter().map(|thread| thread.cpu_seconds).sum();
+        self.per_operation(seconds).map(|seconds| seconds * 1e6)
+    }
+
+    /// Bytes between replicas and to clients for each operation.
+    #[must_use]
+    pub fn bytes_per_operation(&self) -> Option<f64> {
+        let counters = &self.counters;
+        self.per_operation((counters.replica_bytes + counters.client_bytes) as f64)
+    }
+
+    /// Syncs of the logs for each operation, of all replicas together.
+    #[must_use]
+    pub fn syncs_per_operation(&self) -> Option<f64> {
+        self.per_operation(self.counters.log_syncs as f64)
+    }
+
+    /// The gates that failed: with any, the figures must not be compared.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| !gate.ok)
+    }
+
+    fn per_operation(&self, total: f64) -> Option<f64> {
+        (self.overall.count > 0).then(|| total / self.overall.count as f64)
+    }
+}
+
+/// Throughput and latency of some operations. Latencies are in nanoseconds, to three digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencySummary {
+    /// Operations that were answered.
+    pub count: u64,
+    /// Of them, for each measured second.
+    pub ops_per_second: f64,
+    /// The mean.
+    pub mean_ns: f64,
+    /// The median.
+    pub p50_ns: u64,
+    /// 90 of 100 were no slower.
+    pub p90_ns: u64,
+    /// 99 of 100 were no slower.
+    pub p99_ns: u64,
+    /// 999 of 1000 were no slower.
+    pub p999_ns: u64,
+    /// The slowest, up to 60 s.
+    pub max_ns: u64,
+}
+
+impl LatencySummary {
+    /// The figures of a histogram of nanoseconds that was filled in `measured_seconds`.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>, measured_seconds: f64) -> Self {
+        let count = histogram.len();
+        if count == 0 {
+            return Self::default();
+        }
+        let ops_per_second =
+            if measured_seconds > 0.0 { count as f64 / measured_seconds } else { 0.0 };
+        Self {
+            count,
+            ops_per_second,
+            mean_ns: histogram.mean(),
+            p50_ns: histogram.value_at_quantile(0.5),
+            p90_ns: histogram.value_at_quantile(0.9),
+            p99_ns: histogram.value_at_quantile(0.99),
+            p999_ns: histogram.value_at_quantile(0.999),
+            max_ns: histogram.max(),
+        }
+    }
+
+    /// The figures of each kind that was measured, under its name.
+    #[must_use]
+    pub fn by_kind(totals: &LatencyTotals, measured_seconds: f64) -> BTreeMap<String, Self> {
+        Kind::ALL
+            .into_iter()
+            .filter(|&kind| !totals.histogram(kind).is_empty())
+            .map(|kind| {
+                (kind.name().to_owned(), Self::of(totals.histogram(kind), measured_seconds))
+            })
+            .collect()
+    }
+}
+
+/// One second of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Second {
+    /// Operations answered.
+    pub ops: u64,
+    /// Their median latency.
+    pub p50_ns: u64,
+    /// 99 of 100 of them were no slower.
+    pub p99_ns: u64,
+    /// Operations given up.
+    pub unknown: u64,
+    /// Operations turned away.
+    pub busy: u64,
+}
+
+/// A thread and the processor time that it used while measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThreadUsage {
+    /// Its name.
+    pub name: String,
+    /// What it did: `replica`, `load`, ...
+    pub role: String,
+    /// User and system time.
+    pub cpu_seconds: f64,
+}
+
+/// Totals of all replicas while measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Messages that replicas sent to replicas.
+    pub replica_messages: u64,
+    /// Their bytes.
+    pub replica_bytes: u64,
+    /// Answers that replicas sent to clients.
+    pub client_messages: u64,
+    /// Their bytes.
+    pub client_bytes: u64,
+    /// Bytes written to logs.
+    pub log_bytes: u64,
+    /// Syncs of logs.
+    pub log_syncs: u64,
+}
+
+/// A figure that nothing on this machine can beat, beside the protocol's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is limited.
+    pub name: String,
+    /// The limit.
+    pub value: f64,
+    /// Its unit.
+    pub unit: String,
+    /// How near the protocol came, 100 being the limit itself.
+    pub percent: f64,
+}
+
+/// A condition for the measurement to be valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The condition.
+    pub name: String,
+    /// Whether it held.
+    pub ok: bool,
+    /// What was measured, in words.
+    pub detail: String,
+}
+
+/// Something broken on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// When, from the start of the measurement.
+    pub at_s: f64,
+    /// What was done.
+    pub action: String,
+    /// To whom.
+    pub target: String,
+    /// The sign that it happened. Without any the run is invalid.
+    pub evidence: String,
+}
+
+/// What the checker said, as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum VerdictSummary {
+    /// Nothing was checked, so nothing is known.
+    #[default]
+    Unchecked,
+    /// The history is linearizable.
+    Linearizable {
+        /// Operations in the history.
+        operations: u64,
+        /// Distinct keys.
+        keys: u64,
+        /// How long the check took.
+        seconds: f64,
+    },
+    /// It is not.
+    Violation {
+        /// The key at fault.
+        key: u64,
+        /// The rule that it breaks.
+        rule: Rule,
+        /// The violation as it was printed, with its operations.
+        text: String,
+    },
+    /// It could not be judged.
+    Undecidable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl VerdictSummary {
+    /// Whether the history was checked and passed.
+    #[must_use]
+    pub const fn is_pass(&self) -> bool {
+        matches!(self, Self::Linearizable { .. })
+    }
+
+    /// The verdict in a line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Unchecked => "not checked".to_owned(),
+            Self::Linearizable { operations, seconds, .. } => {
+                let operations = crate::units::grouped(*operations);
+                format!("linearizable, {operations} ops checked in {seconds:.1} s")
+            }
+            Self::Violation { key, rule, .. } => {
+                format!("NOT LINEARIZABLE: key {key}: {}", rule.words())
+            }
+            Self::Undecidable { reason } => format!("cannot be judged: {reason}"),
+        }
+    }
+}
+
+impl From<&Verdict> for VerdictSummary {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            &Verdict::Linearizable { operations, keys, seconds } => {
+                Self::Linearizable { operations, keys, seconds }
+            }
+            Verdict::Violation(violation) => Self::Violation {
+                key: violation.key,
+                rule: violation.rule,
+                text: violation.to_string(),
+            },
+            Verdict::Undecidable { reason } => Self::Undecidable { reason: reason.clone() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_comes_back() {
+        let result = ProtocolResult {
+            label: "abd".to_owned(),
+            overall: LatencySummary { count: 4, ..LatencySummary::default() },
+            threads: vec![ThreadUsage { cpu_seconds: 2.0, ..ThreadUsage::default() }],
+            verdict: VerdictSummary::Linearizable { operations: 1_000_000, keys: 2, seconds: 0.4 },
+            ..ProtocolResult::default()
+        };
+        assert_eq!(result.cpu_seconds_per_million(), Some(500_000.0));
+        assert_eq!(result.verdict.words(), "linearizable, 1,000,000 ops checked in 0.4 s");
+        let summary = Summary {
+            schema_version: SCHEMA_VERSION,
+            workload: serde_json::json!({ "keys": 10 }),
+            results: vec![result],
+            ..Summary::default()
+        };
+        let text = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    }
+
+    #[test]
+    fn a_histogram_becomes_figures() {
+        let mut histogram = crate::record::empty_histogram();
+        for latency_ns in 1..=1000 {
+            histogram.record(latency_ns).unwrap();
+        }
+        let figures = LatencySummary::of(&histogram, 2.0);
+        assert_eq!((figures.count, figures.ops_per_second), (1000, 500.0));
+        assert_eq!((figures.p50_ns, figures.p999_ns, figures.max_ns), (500, 999, 1000));
+    }
+}

@@ -1,0 +1,289 @@
+//! The comparison of a run's protocols as a table of at most [`WIDTH_MAX`] columns: a row for each
+//! figure, a column for each protocol, and below them what the checker and the gates said.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+use crate::summary::{ProtocolResult, Summary};
+use crate::units;
+
+/// No line is wider.
+pub const WIDTH_MAX: u16 = 100;
+
+/// Columns of protocols side by side; further ones go into a table below. A cell with the spread
+/// of several repeats is wide.
+const PROTOCOLS_MAX: usize = 5;
+const REPEATED_PROTOCOLS_MAX: usize = 3;
+
+/// A figure of a result.
+type Figure = fn(&ProtocolResult) -> Option<f64>;
+
+/// A row: its name, the figure, and how to print it.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) figure: Figure,
+    pub(crate) print: fn(f64) -> String,
+}
+
+/// The rows of every comparison.
+pub(crate) const ROWS: [Row; 11] = [
+    Row { name: "ops/s", figure: |r| Some(r.overall.ops_per_second), print: units::count },
+    Row { name: "mean", figure: |r| Some(r.overall.mean_ns), print: units::nanoseconds },
+    Row { name: "p50", figure: |r| Some(r.overall.p50_ns as f64), print: units::nanoseconds },
+    Row { name: "p90", figure: |r| Some(r.overall.p90_ns as f64), print: units::nanoseconds },
+    Row { name: "p99", figure: |r| Some(r.overall.p99_ns as f64), print: units::nanoseconds },
+    Row { name: "p99.9", figure: |r| Some(r.overall.p999_ns as f64), print: units::nanoseconds },
+    Row { name: "max", figure: |r| Some(r.overall.max_ns as f64), print: units::nanoseconds },
+    Row {
+        name: "CPU-s/M ops",
+        figure: ProtocolResult::cpu_seconds_per_million,
+        print: units::figure,
+    },
+    Row { name: "bytes/op", figure: ProtocolResult::bytes_per_operation, print: units::figure },
+    Row { name: "fsyncs/op", figure: ProtocolResult::syncs_per_operation, print: units::figure },
+    Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
+];
+
+/// How near the protocol came to its first limit, that of throughput.
+fn percent_of_limit(result: &ProtocolResult) -> Option<f64> {
+    result.limits.first().map(|limit| limit.percent)
+}
+
+/// Renders the comparison of all protocols of a run; several repeats of one become the median,
+/// with the smallest and the largest behind it. With `colors`, escape sequences mark what failed.
+#[must_use]
+pub fn render(summary: &Summary, colors: bool) -> String {
+    let protocols = by_label(&summary.results);
+    let repeated = protocols.iter().any(|(_, results)| results.len() > 1);
+    let side_by_side = if repeated { REPEATED_PROTOCOLS_MAX } else { PROTOCOLS_MAX };
+    let mut text = heading(summary);
+    for some in protocols.chunks(side_by_side) {
+        let mut header = vec![String::new()];
+        header.extend(some.iter().map(|(label, _)| (*label).to_owned()));
+        let rows = ROWS.iter().map(|row| {
+            let cells = some.iter().map(|(_, results)| cell(row, results));
+            std::iter::once(row.name.to_owned()).chain(cells).collect()
+        });
+        text.push_str(&grid(header, rows));
+        text.push('\n');
+    }
+    text.push_str(&conditions(&summary.results));
+    for result in &summary.results {
+        text.push_str(&remarks(result, repeated, colors));
+    }
+    if !summary.complete {
+        let line = "incomplete: the run was interrupted";
+        let _infallible = writeln!(text, "{}", painted(line, AnsiColor::Yellow, colors));
+    }
+    text
+}
+
+fn heading(summary: &Summary) -> String {
+    let dirty = if summary.dirty { ", changed" } else { "" };
+    let commit = summary.commit.get(..12).unwrap_or(&summary.commit);
+    format!(
+        "{} of {} (commit {commit}{dirty}, seed {})\n",
+        summary.name, summary.date, summary.seed
+    )
+}
+
+/// Under what conditions the figures came about: a line for each different set of them.
+fn conditions(results: &[ProtocolResult]) -> String {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for result in results {
+        let line = format!(
+            "{} replicas, {} groups, {}, durability {}, {} connections, {} operations in flight",
+            result.replicas,
+            result.groups,
+            result.transport,
+            result.durability,
+            result.connections,
+            result.in_flight,
+        );
+        match lines.iter_mut().find(|(same, _)| *same == line) {
+            Some((_, labels)) if labels.contains(&result.label.as_str()) => {}
+            Some((_, labels)) => labels.push(&result.label),
+            None => lines.push((line, vec![&result.label])),
+        }
+    }
+    let mut text = String::new();
+    let all_alike = lines.len() == 1;
+    for (line, labels) in lines {
+        let prefix = if all_alike { String::new() } else { format!("{}: ", labels.join(", ")) };
+        let _infallible = writeln!(text, "{prefix}{line}");
+    }
+    text
+}
+
+/// The results of each label, in the order of its first one.
+pub(crate) fn by_label(results: &[ProtocolResult]) -> Vec<(&str, Vec<&ProtocolResult>)> {
+    let mut protocols: Vec<(&str, Vec<&ProtocolResult>)> = Vec::new();
+    for result in results {
+        match protocols.iter_mut().find(|(label, _)| *label == result.label) {
+            Some((_, same)) => same.push(result),
+            None => protocols.push((&result.label, vec![result])),
+        }
+    }
+    protocols
+}
+
+/// The smallest, the median and the largest of a figure over the repeats that have it.
+pub(crate) fn spread(figure: Figure, results: &[&ProtocolResult]) -> Option<(f64, f64, f64)> {
+    let mut values: Vec<f64> = results.iter().filter_map(|result| figure(result)).collect();
+    values.sort_by(f64::total_cmp);
+    let (&least, &most) = (values.first()?, values.last()?);
+    let middle = values.len() / 2;
+    let median = if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        values[middle - 1].midpoint(values[middle])
+    };
+    Some((least, median, most))
+}
+
+fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
+    let Some((least, median, most)) = spread(row.figure, results) else { return "-".to_owned() };
+    let print = row.print;
+    if results.len() == 1 {
+        return print(median);
+    }
+    format!("{} ({}..{})", print(median), print(least), print(most))
+}
+
+/// A plain grid whose first column is to the left and whose others are to the right.
+pub(crate) fn grid(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH_MAX);
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+/// What the checker and the gates said of one result.
+fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
+    let mut name = result.label.clone();
+    if repeated {
+        let _infallible = write!(name, " #{}", result.repeat);
+    }
+    let color = if result.verdict.is_pass() { AnsiColor::Green } else { AnsiColor::Red };
+    let mut text = lines(&format!("{name}: {}", result.verdict.words()), color, colors);
+    for limit in &result.limits {
+        let value = units::count(limit.value);
+        let percent = units::figure(limit.percent);
+        let _infallible =
+            writeln!(text, "  {percent} % of {} ({value} {})", limit.name, limit.unit);
+    }
+    for gate in result.failed_gates() {
+        let line = format!("  INVALID, not to be compared: {}: {}", gate.name, gate.detail);
+        text.push_str(&lines(&line, AnsiColor::Red, colors));
+    }
+    text
+}
+
+/// A sentence in lines of at most [`WIDTH_MAX`] characters, the later ones indented.
+pub(crate) fn lines(sentence: &str, color: AnsiColor, colors: bool) -> String {
+    let indent = sentence.len() - sentence.trim_start().len();
+    let (mut text, mut line) = (String::new(), " ".repeat(indent));
+    for word in sentence.split_whitespace() {
+        let used = line.chars().count() + 1 + word.chars().count();
+        if used > usize::from(WIDTH_MAX) && !line.trim().is_empty() {
+            let _infallible = writeln!(text, "{}", painted(&line, color, colors));
+            line = " ".repeat(indent + 4);
+        }
+        if !line.trim().is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    let _infallible = writeln!(text, "{}", painted(&line, color, colors));
+    text
+}
+
+fn painted(text: &str, color: AnsiColor, colors: bool) -> String {
+    if !colors {
+        return text.to_owned();
+    }
+    let style = Style::new().fg_color(Some(color.into()));
+    format!("{style}{text}{style:#}")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::summary::{Gate, LatencySummary, Limit, VerdictSummary};
+
+    pub(crate) fn summary(protocols: usize, repeats: u32) -> Summary {
+        let result = |number: usize, repeat: u32| ProtocolResult {
+            label: format!("multi_paxos_{number}"),
+            repeat,
+            durability: "group".to_owned(),
+            overall: LatencySummary {
+                count: 1000,
+                ops_per_second: 1_234_567.0 + f64::from(repeat),
+                mean_ns: 123_456.0,
+                p50_ns: 111_000,
+                max_ns: 1_234_567_890,
+                ..LatencySummary::default()
+            },
+            limits: vec![Limit { percent: 61.8, ..Limit::default() }],
+            verdict: VerdictSummary::Linearizable { operations: 1000, keys: 1, seconds: 0.1 },
+            ..ProtocolResult::default()
+        };
+        let results = (0..protocols)
+            .flat_map(|number| (0..repeats).map(move |repeat| result(number, repeat)))
+            .collect();
+        Summary { name: "quickstart".to_owned(), results, complete: true, ..Summary::default() }
+    }
+
+    pub(crate) fn assert_narrow(text: &str) {
+        for line in text.lines() {
+            assert!(line.chars().count() <= usize::from(WIDTH_MAX), "{line}");
+        }
+    }
+
+    #[test]
+    fn tables_stay_narrow_and_hold_every_protocol() {
+        for (protocols, repeats) in [(1, 1), (5, 1), (12, 1), (7, 3)] {
+            let text = render(&summary(protocols, repeats), false);
+            assert_narrow(&text);
+            for number in 0..protocols {
+                assert!(text.contains(&format!("multi_paxos_{number}")));
+            }
+            assert!(text.contains("1.23 M") && text.contains("1.23 s"), "{text}");
+            assert!(!text.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn repeats_show_median_and_spread() {
+        let mut summary = summary(1, 3);
+        for (result, mean_ns) in summary.results.iter_mut().zip([3000.0, 1000.0, 2000.0]) {
+            result.overall.mean_ns = mean_ns;
+        }
+        assert!(render(&summary, false).contains("2.00 us (1.00 us..3.00 us)"));
+    }
+
+    #[test]
+    fn what_failed_is_said_below() {
+        let mut summary = summary(1, 1);
+        summary.complete = false;
+        summary.results[0].gates = vec![Gate {
+            name: "load generator".to_owned(),
+            ok: false,
+            detail: "fell behind its schedule by 12 ms ".repeat(5),
+        }];
+        let text = render(&summary, false);
+        assert_narrow(&text);
+        assert!(text.contains("linearizable, 1,000 ops checked in 0.1 s"));
+        assert!(text.contains("INVALID, not to be compared: load generator: fell behind"));
+        assert!(text.contains("incomplete"));
+        assert!(render(&summary, true).contains("\u{1b}[31m"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Settings as the types of a workload.
+
+use std::path::Path;
+
+use crate::catalog::Catalog;
+use crate::names::Named;
+use crate::scalars::fit_name;
+use crate::settings::Settings;
+use crate::spec::{
+    Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Load, Log, Mix, Phases,
+    Placement, ProtocolChoice, Target, Values, Workload,
+};
+
+/// Gathers a workload; `path` lends it a name if it has none.
+pub(crate) fn resolve(settings: &Settings, path: &Path, catalog: &Catalog) -> Workload {
+    let cluster = cluster(settings);
+    let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    Workload {
+        name: settings.text("name").map_or_else(|| fit_name(&stem), str::to_owned),
+        description: settings.text("description").unwrap_or("").trim().to_owned(),
+        protocols: protocols(settings, catalog, cluster.replicas),
+        cluster,
+        load: load(settings),
+        phases: Phases {
+            warm_up_ns: settings.integer("phases.warm_up"),
+            measure_ns: settings.integer("phases.measure"),
+            cool_down_ns: settings.integer("phases.cool_down"),
+        },
+        repeats: settings.narrow("repeats"),
+        seed: settings.integer("seed"),
+        faults: (0..settings.length("faults")).map(|index| fault(settings, index)).collect(),
+    }
+}
+
+fn cluster(settings: &Settings) -> Cluster {
+    Cluster {
+        replicas: settings.narrow("cluster.replicas"),
+        cores: settings.narrow("cluster.cores"),
+        transport: choice(settings, "cluster.transport"),
+        durability: choice(settings, "cluster.durability"),
+        wait: choice(settings, "cluster.wait"),
+        placement: settings.has("cluster.placement").then(|| Placement {
+            replicas: numbers(settings, "cluster.placement.replicas"),
+            load: numbers(settings, "cluster.placement.load"),
+        }),
+        data: settings.text("cluster.data").map(Into::into),
+        batch: Batch {
+            max_ops: settings.narrow("cluster.batch.max_ops"),
+            max_bytes: settings.integer("cluster.batch.max_bytes"),
+            linger_ns: settings.integer("cluster.batch.linger"),
+        },
+        window: settings.narrow("cluster.window"),
+        log: Log {
+            segment_bytes: settings.integer("cluster.log.segment_bytes"),
+            writes_in_flight: settings.narrow("cluster.log.writes_in_flight"),
+            retain_bytes: settings.integer("cluster.log.retain_bytes"),
+            snapshot_bytes: settings.integer("cluster.log.snapshot_bytes"),
+        },
+        limits: Limits {
+            frame_bytes: settings.narrow("cluster.limits.frame_bytes"),
+            pending_ops: settings.narrow("cluster.limits.pending_ops"),
+            connections: settings.narrow("cluster.limits.connections"),
+            sessions: settings.narrow("cluster.limits.sessions"),
+        },
+    }
+}
+
+fn protocols(settings: &Settings, catalog: &Catalog, replicas: u8) -> Vec<ProtocolChoice> {
+    let choices = settings.choices.iter().map(|choice| {
+        let protocol = &catalog.protocols[choice.index];
+        let parameters = protocol.parameters.iter().zip(&choice.parameters);
+        ProtocolChoice {
+            name: protocol.name.into(),
+            label: choice.label.clone().unwrap_or_else(|| protocol.name.into()),
+            parameters: parameters
+                .map(|(spec, given)| given.unwrap_or_else(|| spec.default.resolve(replicas)))
+                .collect(),
+        }
+    });
+    choices.collect()
+}
+
+fn load(settings: &Settings) -> Load {
+    Load {
+        threads: settings.narrow("load.threads"),
+        connections: settings.narrow("load.connections"),
+        clients: settings.narrow("load.clients"),
+        arrival: arrival(settings),
+        mix: Mix {
+            get: settings.real("load.mix.get"),
+            put: settings.real("load.mix.put"),
+            insert: settings.real("load.mix.insert"),
+            delete: settings.real("load.mix.delete"),
+            compare_and_swap: settings.real("load.mix.compare_and_swap"),
+            add: settings.real("load.mix.add"),
+            read_modify_write: settings.real("load.mix.read_modify_write"),
+        },
+        keys: Keys {
+            count: settings.integer("load.keys.count"),
+            preload: settings.integer("load.keys.preload") != 0,
+            distribution: distribution(settings),
+        },
+        values: values(settings),
+        timeout_ns: settings.integer("load.timeout"),
+        give_up_ns: settings.integer("load.give_up"),
+    }
+}
+
+fn arrival(settings: &Settings) -> Arrival {
+    if settings.has("load.arrival.open") {
+        return Arrival::Open {
+            rate_per_second: settings.real("load.arrival.open.rate"),
+            spacing: choice(settings, "load.arrival.open.spacing"),
+        };
+    }
+    Arrival::Closed {
+        outstanding: settings.narrow("load.arrival.closed.outstanding"),
+        think_ns: settings.integer("load.arrival.closed.think"),
+    }
+}
+
+fn distribution(settings: &Settings) -> KeyDistribution {
+    let path = "load.keys.distribution";
+    if settings.has(&format!("{path}.zipfian")) {
+        KeyDistribution::Zipfian { theta: settings.real(&format!("{path}.zipfian.theta")) }
+    } else if settings.has(&format!("{path}.latest")) {
+        KeyDistribution::Latest { theta: settings.real(&format!("{path}.latest.theta")) }
+    } else if settings.has(&format!("{path}.hot_set")) {
+        KeyDistribution::HotSet {
+            keys: settings.real(&format!("{path}.hot_set.keys")),
+            operations: settings.real(&format!("{path}.hot_set.operations")),
+        }
+    } else {
+        KeyDistribution::Uniform
+    }
+}
+
+fn values(settings: &Settings) -> Values {
+    if settings.has("load.values.uniform") {
+        return Values::Uniform {
+            min: settings.narrow("load.values.uniform.min"),
+            max: settings.narrow("load.values.uniform.max"),
+        };
+    }
+    if settings.has("load.values.list") {
+        let sizes = (0..settings.length("load.values.list")).map(|index| {
+            let item = format!("load.values.list.{index}");
+            (settings.narrow(&format!("{item}.size")), settings.narrow(&format!("{item}.weight")))
+        });
+        return Values::List(sizes.collect());
+    }
+    Values::Fixed(settings.narrow("load.values.fixed"))
+}
+
+fn fault(settings: &Settings, index: usize) -> Fault {
+    let path = format!("faults.{index}");
+    let restart = format!("{path}.restart_after");
+    let target = match settings.text(&format!("{path}.target")) {
+        Some("leader") => Target::Leader,
+        Some("follower") => Target::Follower,
+        number => number.and_then(|n| n.parse().ok()).map_or(Target::Random, Target::Replica),
+    };
+    Fault {
+        at_ns: settings.integer(&format!("{path}.at")),
+        action: choice(settings, &format!("{path}.action")),
+        target,
+        restart_after_ns: settings.has(&restart).then(|| settings.integer(&restart)),
+    }
+}
+
+fn choice<T: Named>(settings: &Settings, path: &str) -> T {
+    T::ALL[settings.narrow::<usize>(path)].0
+}
+
+fn numbers(settings: &Settings, path: &str) -> Vec<u16> {
+    (0..settings.length(path)).map(|index| settings.narrow(&format!("{path}.{index}"))).collect()
+}

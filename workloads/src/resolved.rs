@@ -1,0 +1,231 @@
+//! A workload as a file again, with every default in sight.
+
+use serde_yaml::{Mapping, Value};
+
+use crate::catalog::Catalog;
+use crate::choices::{LABEL, parameter_kind};
+use crate::mix::Operation;
+use crate::names::Named;
+use crate::scalars::show;
+use crate::spec::{
+    Arrival, Cluster, Fault, KeyDistribution, Keys, Load, Placement, ProtocolChoice, Target,
+    Values, Workload,
+};
+use crate::units::{format_bytes, format_duration, format_rate, format_share};
+
+impl Workload {
+    /// The workload as YAML with every default in sight and every number with its unit.
+    ///
+    /// [`load`](crate::load) makes the same workload of it. `catalog` must be the one that the
+    /// workload was read with: it names the parameters.
+    #[must_use]
+    pub fn to_yaml(&self, catalog: &Catalog) -> String {
+        let Ok(text) = serde_yaml::to_string(&self.document(catalog)) else {
+            unreachable!("mappings of text and numbers have a form in YAML");
+        };
+        text
+    }
+
+    /// The same as JSON, for results; [`load`](crate::load) reads that as well.
+    #[must_use]
+    pub fn to_json(&self, catalog: &Catalog) -> serde_json::Value {
+        let Ok(value) = serde_json::to_value(self.document(catalog)) else {
+            unreachable!("mappings of text and finite numbers have a form in JSON");
+        };
+        value
+    }
+
+    fn document(&self, catalog: &Catalog) -> Value {
+        let phases = &self.phases;
+        let protocols = self.protocols.iter().map(|choice| protocol(choice, catalog)).collect();
+        mapping([
+            ("name", text(&self.name)),
+            ("description", text(&self.description)),
+            ("cluster", cluster(&self.cluster)),
+            ("protocols", Value::Sequence(protocols)),
+            ("load", load(&self.load)),
+            (
+                "phases",
+                mapping([
+                    ("warm_up", duration(phases.warm_up_ns)),
+                    ("measure", duration(phases.measure_ns)),
+                    ("cool_down", duration(phases.cool_down_ns)),
+                ]),
+            ),
+            ("repeats", self.repeats.into()),
+            ("seed", self.seed.into()),
+            ("faults", Value::Sequence(self.faults.iter().map(fault).collect())),
+        ])
+    }
+}
+
+fn cluster(cluster: &Cluster) -> Value {
+    let (batch, log, limits) = (&cluster.batch, &cluster.log, &cluster.limits);
+    let data = cluster.data.as_ref().map(|data| data.to_string_lossy());
+    mapping([
+        ("replicas", cluster.replicas.into()),
+        ("cores", cluster.cores.into()),
+        ("transport", text(cluster.transport.name())),
+        ("durability", text(cluster.durability.name())),
+        ("wait", text(cluster.wait.name())),
+        ("placement", cluster.placement.as_ref().map_or(Value::Null, placement)),
+        ("data", data.map_or(Value::Null, |data| text(&data))),
+        (
+            "batch",
+            mapping([
+                ("max_ops", batch.max_ops.into()),
+                ("max_bytes", bytes(batch.max_bytes)),
+                ("linger", duration(batch.linger_ns)),
+            ]),
+        ),
+        ("window", cluster.window.into()),
+        (
+            "log",
+            mapping([
+                ("segment_bytes", bytes(log.segment_bytes)),
+                ("writes_in_flight", log.writes_in_flight.into()),
+                ("retain_bytes", bytes(log.retain_bytes)),
+                ("snapshot_bytes", bytes(log.snapshot_bytes)),
+            ]),
+        ),
+        (
+            "limits",
+            mapping([
+                ("frame_bytes", bytes(limits.frame_bytes.into())),
+                ("pending_ops", limits.pending_ops.into()),
+                ("connections", limits.connections.into()),
+                ("sessions", limits.sessions.into()),
+            ]),
+        ),
+    ])
+}
+
+fn placement(placement: &Placement) -> Value {
+    let list = |numbers: &[u16]| numbers.iter().copied().map(Value::from).collect();
+    mapping([
+        ("replicas", Value::Sequence(list(&placement.replicas))),
+        ("load", Value::Sequence(list(&placement.load))),
+    ])
+}
+
+fn protocol(choice: &ProtocolChoice, catalog: &Catalog) -> Value {
+    let specs = catalog.find(&choice.name).map_or(&[][..], |protocol| &protocol.parameters);
+    assert_eq!(specs.len(), choice.parameters.len(), "the catalog is another one");
+    let parameters = specs.iter().zip(&choice.parameters).map(|(spec, value)| {
+        (Value::from(spec.name), scalar(&show(&parameter_kind(spec), *value)))
+    });
+    let label = (Value::from(LABEL), text(&choice.label));
+    let body: Mapping = std::iter::once(label).chain(parameters).collect();
+    mapping([(choice.name.as_str(), Value::Mapping(body))])
+}
+
+fn load(load: &Load) -> Value {
+    let shares = Operation::ALL.map(|kind| (kind.name(), share(load.mix.share(kind))));
+    mapping([
+        ("threads", load.threads.into()),
+        ("connections", load.connections.into()),
+        ("clients", load.clients.into()),
+        ("arrival", arrival(&load.arrival)),
+        ("mix", mapping(shares)),
+        ("keys", keys(&load.keys)),
+        ("values", values(&load.values)),
+        ("timeout", duration(load.timeout_ns)),
+        ("give_up", duration(load.give_up_ns)),
+    ])
+}
+
+fn arrival(arrival: &Arrival) -> Value {
+    match arrival {
+        Arrival::Closed { outstanding, think_ns } => mapping([(
+            "closed",
+            mapping([("outstanding", (*outstanding).into()), ("think", duration(*think_ns))]),
+        )]),
+        Arrival::Open { rate_per_second, spacing } => mapping([(
+            "open",
+            mapping([
+                ("rate", text(&format_rate(*rate_per_second))),
+                ("spacing", text(spacing.name())),
+            ]),
+        )]),
+    }
+}
+
+fn keys(keys: &Keys) -> Value {
+    let distribution = match keys.distribution {
+        KeyDistribution::Uniform => text("uniform"),
+        KeyDistribution::Zipfian { theta } => {
+            mapping([("zipfian", mapping([("theta", theta.into())]))])
+        }
+        KeyDistribution::Latest { theta } => {
+            mapping([("latest", mapping([("theta", theta.into())]))])
+        }
+        KeyDistribution::HotSet { keys, operations } => mapping([(
+            "hot_set",
+            mapping([("keys", share(keys)), ("operations", share(operations))]),
+        )]),
+    };
+    mapping([
+        ("count", keys.count.into()),
+        ("preload", keys.preload.into()),
+        ("distribution", distribution),
+    ])
+}
+
+fn values(values: &Values) -> Value {
+    match values {
+        Values::Fixed(size) => mapping([("fixed", bytes((*size).into()))]),
+        Values::Uniform { min, max } => mapping([(
+            "uniform",
+            mapping([("min", bytes((*min).into())), ("max", bytes((*max).into()))]),
+        )]),
+        Values::List(sizes) => {
+            let items = sizes.iter().map(|(size, weight)| {
+                mapping([("size", bytes((*size).into())), ("weight", (*weight).into())])
+            });
+            mapping([("list", Value::Sequence(items.collect()))])
+        }
+    }
+}
+
+fn fault(fault: &Fault) -> Value {
+    let target = match fault.target {
+        Target::Leader => text("leader"),
+        Target::Follower => text("follower"),
+        Target::Random => text("random"),
+        Target::Replica(number) => number.into(),
+    };
+    mapping([
+        ("at", duration(fault.at_ns)),
+        ("action", text(fault.action.name())),
+        ("target", target),
+        ("restart_after", fault.restart_after_ns.map_or(Value::Null, duration)),
+    ])
+}
+
+fn mapping<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    Value::Mapping(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+}
+
+/// Numbers and flags as what they are, everything else as text.
+fn scalar(shown: &str) -> Value {
+    if let Ok(number) = shown.parse::<u64>() {
+        return number.into();
+    }
+    shown.parse::<bool>().map_or_else(|_| text(shown), Value::from)
+}
+
+fn text(value: &str) -> Value {
+    Value::String(value.into())
+}
+
+fn duration(duration_ns: u64) -> Value {
+    Value::String(format_duration(duration_ns))
+}
+
+fn bytes(bytes: u64) -> Value {
+    Value::String(format_bytes(bytes))
+}
+
+fn share(share: f64) -> Value {
+    Value::String(format_share(share))
+}
