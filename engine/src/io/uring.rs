@@ -34,8 +34,11 @@ pub enum Wait {
 }
 
 /// How long a yielding thread goes on without work before it sleeps.
-pub(super) const OFFER_NS: u64 = 200_000;
-const IDLE_NS: u64 = 1_000_000;
+pub(super) const IDLE_NS: u64 = 1_000_000;
+
+/// How long a yielding thread that always has work keeps the processor before it lets others run.
+/// The scheduler would leave it there for milliseconds.
+const OFFER_NS: u64 = 200_000;
 
 /// The longest sleep, so that a stop flag is seen.
 pub(super) const SLEEP_NS_MAX: u64 = 50_000_000;
