@@ -34,12 +34,12 @@ const KEYS: u64 = 10_000;
 
 /// What each thread does before it counts: long enough for every buffer to reach its size and for
 /// the replicas to hold as many batches as they ever retain.
-const WARM_UP_NS: u64 = 2_000_000_000;
+const WARM_UP_NS: u64 = 1_000_000_000;
 
 /// Every thread counts for at least so many turns, and so long: several heartbeats, scans, chunks
 /// of recorded operations, and an interval of latencies.
 const TURNS: u64 = 2_000;
-const COUNTING_NS: u64 = 1_500_000_000;
+const COUNTING_NS: u64 = 1_000_000_000;
 
 /// A run that takes longer hangs.
 const RUN_NS_MAX: u64 = 60_000_000_000;
@@ -210,7 +210,8 @@ fn replicate<P: Protocol>(
     let counters = node.counters();
     println!("{} {id}: {counters:?}", P::NAME);
     assert!(counters.messages_received > TURNS, "{id} was busy: {counters:?}");
-    assert!(counters.log_bytes < SNAPSHOT_BYTES, "{id} took a snapshot: {counters:?}");
+    // Each segment may end with a gap that is smaller than the largest write.
+    assert!(counters.log_bytes < SNAPSHOT_BYTES / 8 * 7, "{id} took a snapshot: {counters:?}");
     assert_eq!(counters.log_writes > TURNS / 2, folder.is_some(), "{id}: {counters:?}");
     counted.expect("the replica lived to count")
 }
