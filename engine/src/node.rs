@@ -181,13 +181,14 @@ impl<P: Protocol, I: Io> Node<P, I> {
             Event::Written(token, buffer, Ok(())) => body.written(token, buffer),
             Event::Written(_, _, Err(error)) => fatal = Some(error),
         });
-        if let Some(error) = fatal.or_else(|| self.body.failed.take()) {
-            return Err(Fatal::Log(error));
-        }
         self.body.set_now(self.io.now());
         self.body.release_held();
         self.run_protocol();
         self.keep_snapshots().map_err(Fatal::Log)?;
+        // Before anything is said that rests on what could not be written.
+        if let Some(error) = fatal.or_else(|| self.body.failed.take()) {
+            return Err(Fatal::Log(error));
+        }
         self.body.write_log(&mut self.io);
         self.body.flush(&mut self.io);
         self.body.counters.turns += 1;

@@ -221,17 +221,23 @@ impl<S: Storage> Wal<S> {
     }
 
     /// Appends a record of up to 64 bytes with a payload, and returns where it ends: it is durable
-    /// when [`Self::durable`] has come so far. [`Self::room`] tells when to hold back.
-    pub fn append(&mut self, record: &[u8], payload: &[u8]) -> Lsn {
+    /// when [`Self::durable`] has come so far. [`Self::room`] tells when to hold back; who cannot,
+    /// as a checkpoint cannot, makes the log grow by a segment where it must, and blocks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The log had to grow, and the disk is full or fails. Nothing was appended; the process has to
+    /// stop.
+    pub fn append(&mut self, record: &[u8], payload: &[u8]) -> io::Result<Lsn> {
         let framed = framed_bytes(record.len(), payload.len());
         assert!(framed <= self.limits.write_bytes_max - MARK_BYTES, "a record fits a write");
         let mut staged = match self.staged.take() {
             Some(staged) if staged.used + framed <= self.limits.write_bytes_max => staged,
             Some(full) => {
                 self.full.push_back(full);
-                self.begin()
+                self.begin()?
             }
-            None => self.begin(),
+            None => self.begin()?,
         };
         let link = Link { previous: self.previous, lsn: staged.end(), generation: self.generation };
         let out = &mut staged.buffer.bytes_mut()[staged.used..];
@@ -239,7 +245,7 @@ impl<S: Storage> Wal<S> {
         staged.used += framed;
         self.end = staged.end();
         self.staged = Some(staged);
-        self.end
+        Ok(self.end)
     }
 
     /// Ends the present write: what is appended next goes into another.
@@ -303,7 +309,7 @@ impl<S: Storage> Wal<S> {
     }
 
     /// Makes segments until `spares` are ready behind the one being written. Blocks on the disk: to
-    /// be called at start, and when idle if the log outgrows its segments.
+    /// be called at start.
     ///
     /// # Errors
     ///
@@ -329,7 +335,7 @@ impl<S: Storage> Wal<S> {
     }
 
     /// Starts a write in a free buffer after the last record.
-    fn begin(&mut self) -> Staged {
+    fn begin(&mut self) -> io::Result<Staged> {
         // Who asks for room finds a free buffer. A new leader that proposes a whole window again,
         // or a checkpoint, may need more at once.
         let buffer = self.free.pop().unwrap_or_else(|| {
@@ -338,10 +344,10 @@ impl<S: Storage> Wal<S> {
             Buffer::new(self.limits.write_bytes_max)
         });
         let base = self.base_after(self.end);
-        assert!(self.segments.is_ready(base));
+        self.segments.prepare(base, 0)?;
         assert!(base >= self.end);
         let (previous_end, previous) = (self.end, self.previous);
-        Staged { buffer, base, used: MARK_BYTES, previous_end, previous }
+        Ok(Staged { buffer, base, used: MARK_BYTES, previous_end, previous })
     }
 
     /// Where a write goes that follows `end`: on the next block, if a full buffer fits before the
@@ -373,13 +379,13 @@ mod tests {
     fn what_was_appended_since_the_last_write_is_one_write() {
         let mut wal = open(MemoryStorage::default());
         assert!(wal.next_write().is_none());
-        let first = wal.append(b"one", b"");
-        let second = wal.append(b"two", &[1; 3000]);
+        let first = wal.append(b"one", b"").unwrap();
+        let second = wal.append(b"two", &[1; 3000]).unwrap();
         assert!(first < second);
         let write = wal.next_write().unwrap();
         assert_eq!((write.segment, write.offset, write.length), (SegmentId(0), 0, 4096));
         assert_eq!(write.bytes().as_ptr().align_offset(4096), 0);
-        let third = wal.append(b"three", b"");
+        let third = wal.append(b"three", b"").unwrap();
         assert_eq!(wal.next_write().unwrap().offset, 4096, "no block is written twice");
         assert_eq!(wal.durable(), Lsn(0));
         wal.written(write.token, write.buffer);
@@ -390,11 +396,11 @@ mod tests {
     #[test]
     fn durable_grows_without_gaps_whatever_the_order() {
         let mut wal = open(MemoryStorage::default());
-        wal.append(b"1", b"");
+        wal.append(b"1", b"").unwrap();
         let first = wal.next_write().unwrap();
-        let second_end = wal.append(b"2", b"");
+        let second_end = wal.append(b"2", b"").unwrap();
         let second = wal.next_write().unwrap();
-        wal.append(b"3", b"");
+        wal.append(b"3", b"").unwrap();
         assert!(wal.next_write().is_none(), "two are under way");
         wal.written(second.token, second.buffer);
         assert_eq!(wal.durable(), Lsn(0));
@@ -409,7 +415,7 @@ mod tests {
         let mut wal = open(MemoryStorage::default());
         let ends: Vec<Lsn> = (0..2)
             .map(|_| {
-                let end = wal.append(b"r", b"p");
+                let end = wal.append(b"r", b"p").unwrap();
                 wal.seal();
                 end
             })
@@ -428,7 +434,7 @@ mod tests {
         wal.prepare(10).unwrap();
         let mut appended = 0;
         while wal.room() >= Wal::<MemoryStorage>::bytes_of(8, 1000) {
-            wal.append(&[1; 8], &[2; 1000]);
+            wal.append(&[1; 8], &[2; 1000]).unwrap();
             appended += 1;
         }
         assert_eq!(appended, 4 * ((8192 - 64) / 1040));
@@ -439,11 +445,24 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_hold_back_makes_the_log_grow() {
+        let mut wal = open(MemoryStorage::default());
+        let record_bytes = Wal::<MemoryStorage>::bytes_of(1, 8000);
+        let mut appended = 0;
+        while appended < 3 * LIMITS.segment_bytes {
+            wal.append(b"r", &[0; 8000]).unwrap();
+            appended += record_bytes;
+        }
+        let writes = std::iter::from_fn(|| wal.next_write()).count();
+        assert_eq!(writes, LIMITS.writes_in_flight);
+    }
+
+    #[test]
     fn room_ends_with_the_ready_segments() {
         let mut wal = open(MemoryStorage::default());
         let mut written = 0;
         while wal.room() > 8000 {
-            wal.append(b"r", &[0; 8000]);
+            wal.append(b"r", &[0; 8000]).unwrap();
             let write = wal.next_write().unwrap();
             wal.written(write.token, write.buffer);
             written += 1;

@@ -160,12 +160,25 @@ impl Member {
                 self.statuses = statuses;
             }
             What::Words(line) => {
-                if self.last_words.len() == LAST_WORDS_MAX {
-                    self.last_words.pop_front();
-                }
-                self.last_words.push_back(line);
+                self.remember(line);
             }
         }
+    }
+
+    /// Keeps the last lines; but when the replica panics, the first of what it says about that: a
+    /// long stack trace follows.
+    fn remember(&mut self, line: String) {
+        let panics = |line: &String| line.contains(" panicked at ");
+        if panics(&line) && !self.last_words.front().is_some_and(panics) {
+            self.last_words.clear();
+        }
+        if self.last_words.len() == LAST_WORDS_MAX {
+            if self.last_words.front().is_some_and(panics) {
+                return;
+            }
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(line);
     }
 
     pub(super) fn id(&self) -> usize {

@@ -411,7 +411,9 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         let Some(wal) = &mut self.wal else { return };
         let mut buffer = [0; WIRE_BYTES_MAX];
         let length = record.encode(&mut buffer);
-        wal.append(&buffer[..length], self.arena.bytes(payload));
+        if let Err(error) = wal.append(&buffer[..length], self.arena.bytes(payload)) {
+            self.failed = Some(error);
+        }
         if self.settings.sync_each {
             wal.seal();
         }

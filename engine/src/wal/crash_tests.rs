@@ -28,7 +28,7 @@ fn open<S: Storage>(storage: S) -> Opened<S> {
 fn append<S: Storage>(wal: &mut Wal<S>, number: u64) -> Entry {
     let record = vec![number.to_le_bytes()[0] | 1; index(mix(number) % 65)];
     let payload = vec![number.to_le_bytes()[0] | 2; index(mix(number + 1) % 700)];
-    (wal.append(&record, &payload), record, payload)
+    (wal.append(&record, &payload).unwrap(), record, payload)
 }
 
 fn write<S: Storage>(wal: &mut Wal<S>, write: &LogWrite) {
