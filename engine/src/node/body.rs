@@ -363,6 +363,8 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk) {
             Ok(Some(restored)) => {
                 self.state.restore(restored, slot);
+                // What others were being sent was the state before.
+                self.snapshots.stop_sending();
                 true
             }
             Ok(None) => false,

@@ -148,6 +148,11 @@ impl Snapshots {
         }
     }
 
+    /// Sends no more of the snapshots under way; who needs one asks again.
+    pub(super) fn stop_sending(&mut self) {
+        self.sending = Default::default();
+    }
+
     /// Takes in a piece of a snapshot of everything below `slot`. The last one gives the whole,
     /// which by then is on disk if there is a log: the votes that follow build on it.
     pub(super) fn receive<S: Storage>(

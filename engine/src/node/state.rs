@@ -60,10 +60,12 @@ impl State {
         apply_batch(base, batch, &mut self.store, &mut self.sessions, on_reply)
     }
 
-    /// Takes over a snapshot that covers everything below `next`.
+    /// Takes over a snapshot that covers everything below `next`, also from an older one over which
+    /// commands are still being replayed.
     pub(super) fn restore(&mut self, restored: Restored, next: Slot) {
         self.next = next;
         if version_before(next) >= restored.end() {
+            self.restoring = None;
             (self.store, self.sessions) = restored.finish();
         } else {
             self.restoring = Some(restored);
@@ -114,4 +116,66 @@ impl State {
 /// The version of the last command that any slot below `next` can have.
 fn version_before(next: Slot) -> u64 {
     ((next.0 + 1) << VERSION_INDEX_BITS) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Installing;
+    use synod_protocols::command::{Command, Op};
+
+    const IDENTITY: SnapshotIdentity = SnapshotIdentity { cluster: 1, group: 0 };
+    const LIMITS: StoreLimits =
+        StoreLimits { keys_expected: 100, keys_max: 1000, large_bytes_max: 1 << 20 };
+
+    fn state() -> State {
+        State::new(IDENTITY, LIMITS, 10)
+    }
+
+    fn apply(state: &mut State, slots: std::ops::Range<u64>) {
+        for slot in slots {
+            let mut batch = Vec::new();
+            let value = slot.to_le_bytes();
+            let (session, sequence) = (SessionId(1), slot + 1);
+            Command { session, sequence, key: slot, op: Op::Put, expected: 0, value: &value }
+                .encode(&mut batch);
+            state.apply(Slot(slot), &batch, |_, _| {});
+        }
+    }
+
+    /// A snapshot of `of`, during which it applies `meanwhile`.
+    fn snapshot(of: &mut State, meanwhile: std::ops::Range<u64>) -> (Restored, Slot) {
+        let (mut capture, slot) = (of.capture(), of.next());
+        let mut install = Some(of.install());
+        let mut meanwhile = Some(meanwhile);
+        loop {
+            let mut chunk = Vec::new();
+            of.continue_capture(&mut capture, 1 << 20, &mut chunk);
+            apply(of, meanwhile.take().unwrap_or(0..0));
+            match install.take().unwrap().chunk(&chunk).unwrap() {
+                Installing::More(more) => install = Some(more),
+                Installing::Done(restored) => return (restored, slot),
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_snapshot_ends_the_replay_over_an_older_one() {
+        let mut ahead = state();
+        apply(&mut ahead, 0..10);
+        let (fuzzy, fuzzy_slot) = snapshot(&mut ahead, 10..20);
+        let (whole, whole_slot) = snapshot(&mut ahead, 0..0);
+
+        let mut behind = state();
+        behind.restore(fuzzy, fuzzy_slot);
+        assert!(!behind.is_whole());
+        behind.restore(whole, whole_slot);
+        assert!(behind.is_whole());
+        apply(&mut ahead, 20..30);
+        apply(&mut behind, 20..30);
+        for key in 0..30 {
+            assert_eq!(behind.register(key), ahead.register(key));
+            assert!(behind.register(key).is_some());
+        }
+    }
 }
