@@ -1,5 +1,6 @@
 //! Writes away what load threads record: the history and the interval logs.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ pub fn write(
             .iter()
             .map(|path| HlogWriter::new(File::create(path)?, files.began))
             .collect::<io::Result<_>>()?,
-        seconds: Vec::new(),
+        seconds: Seconds::new(files.hlogs.len()),
         measured: LatencyTotals::default(),
     };
     let mut next_back = 0;
@@ -78,8 +79,7 @@ pub fn write(
 struct Writer {
     history: HistoryWriter,
     hlogs: Vec<HlogWriter<File>>,
-    /// For each second the latencies and the counts.
-    seconds: Vec<(LatencyTotals, Second)>,
+    seconds: Seconds,
     measured: LatencyTotals,
 }
 
@@ -89,13 +89,7 @@ impl Writer {
         if timed.measured {
             self.measured.add(&timed.interval);
         }
-        if self.seconds.len() <= timed.second {
-            self.seconds.resize_with(timed.second + 1, Default::default);
-        }
-        let (latencies, second) = &mut self.seconds[timed.second];
-        latencies.add(&timed.interval);
-        second.unknown += timed.unknown;
-        second.busy += timed.busy;
+        self.seconds.add(timed);
         Ok(())
     }
 
@@ -105,13 +99,54 @@ impl Writer {
         for hlog in self.hlogs {
             hlog.finish()?;
         }
-        let seconds = self.seconds.into_iter().map(|(latencies, mut second)| {
-            let overall = latencies.overall();
-            second.ops = overall.len();
-            second.p50_ns = overall.value_at_quantile(0.5);
-            second.p99_ns = overall.value_at_quantile(0.99);
-            second
-        });
-        Ok(Written { measured: self.measured, seconds: seconds.collect(), operations })
+        Ok(Written { measured: self.measured, seconds: self.seconds.finish(), operations })
+    }
+}
+
+/// The seconds of a run. Only those that some thread may still add to keep their latencies, which
+/// take a megabyte: a long run must not take more memory than a short one.
+struct Seconds {
+    over: Vec<Second>,
+    /// Those after `over`.
+    open: VecDeque<(LatencyTotals, Second)>,
+    /// For each thread the second that it added to last.
+    reached: Vec<usize>,
+}
+
+impl Seconds {
+    fn new(threads: usize) -> Self {
+        Self { over: Vec::new(), open: VecDeque::new(), reached: vec![0; threads] }
+    }
+
+    fn add(&mut self, timed: &Timed) {
+        let place = timed.second - self.over.len();
+        if self.open.len() <= place {
+            self.open.resize_with(place + 1, Default::default);
+        }
+        let (latencies, second) = &mut self.open[place];
+        latencies.add(&timed.interval);
+        second.unknown += timed.unknown;
+        second.busy += timed.busy;
+        self.reached[usize::from(timed.thread)] = timed.second;
+        let all_reached = self.reached.iter().min().copied().unwrap_or(0);
+        while self.over.len() < all_reached {
+            self.close_first();
+        }
+    }
+
+    fn close_first(&mut self) {
+        let Some((latencies, mut second)) = self.open.pop_front() else { return };
+        let overall = latencies.overall();
+        second.ops = overall.len();
+        second.p50_ns = overall.value_at_quantile(0.5);
+        second.p99_ns = overall.value_at_quantile(0.99);
+        self.over.push(second);
+    }
+
+    fn finish(mut self) -> Vec<Second> {
+        while !self.open.is_empty() {
+            self.close_first();
+        }
+        self.over
     }
 }
