@@ -1,9 +1,10 @@
 //! The seam between a replica and its world: connections, the log's disk, and time.
 //!
 //! [`node`](crate::node) and [`load`](crate::load) are generic over [`Io`]. Real runs use
-//! [`uring`], or [`memory`] within one process; a simulated world implements the same few verbs.
+//! [`uring`], or [`memory`] within one process; [`simulated`] is the same few verbs in virtual time.
 
 pub mod memory;
+pub mod simulated;
 pub mod uring;
 
 use std::fmt;

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`node`] drives a protocol in a world that [`io`] describes; [`wal`],
 //! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
-//! [`replica`] and [`run`] put processes around all that.
+//! [`replica`] and [`run`] put processes around all that; [`sim`] puts a world of virtual time
+//! around it.
 
 pub mod apply;
 pub mod arena;
@@ -16,6 +17,7 @@ pub mod registry;
 pub mod replica;
 pub mod run;
 pub mod sessions;
+pub mod sim;
 pub mod snapshot;
 pub mod store;
 pub mod wal;

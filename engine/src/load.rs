@@ -216,13 +216,23 @@ impl<I: Io> LoadThread<I> {
     /// Runs to the end of the plan and returns what it noticed about itself.
     pub fn run(mut self) -> Noticed {
         while self.turn() {}
+        self.finish()
+    }
+
+    /// Hands over what is recorded and not yet handed over.
+    pub fn finish(self) -> Noticed {
         self.core.recording.finish(self.core.now, &self.core.noticed);
         self.core.noticed
     }
 
+    /// When there is something to do although nothing arrives.
+    pub fn deadline(&self) -> Time {
+        self.core.next_event().min(self.scan_at)
+    }
+
     /// One turn. False once the plan is at its end.
     pub fn turn(&mut self) -> bool {
-        let until = self.core.next_event().min(self.scan_at);
+        let until = self.deadline();
         let repeatable = self.plan.repeatable;
         let core = &mut self.core;
         let before = core.completed;

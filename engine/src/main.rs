@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use synod::io::uring::Wait;
 use synod::limits;
-use synod::registry;
+use synod::registry::{self, Visit};
 use synod::run::{self, Options};
+use synod::sim::campaign;
+use synod::sim::{self, plan::Plan};
+use synod_protocols::protocol::Protocol;
 use synod_results::run_folder::RunFolder;
 use synod_results::{compare, table, timeline};
 use synod_workloads::{Workload, load_file, reference, schema};
@@ -88,6 +92,27 @@ enum Command {
         /// The second run folder.
         second: PathBuf,
     },
+    /// Run a protocol in virtual time with everything going wrong, once for each seed.
+    Campaign {
+        /// The protocol.
+        #[arg(long)]
+        protocol: String,
+        /// How many seeds.
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// Threads; as many as there are processors if not given.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Run each seed twice: both runs must give the same events.
+        #[arg(long)]
+        twice: bool,
+        /// Run the first seed only and print its messages.
+        #[arg(long)]
+        trace: bool,
+    },
     /// Print the JSON schema of workload files.
     Schema,
     /// Print every key of workload files with its unit, default and meaning.
@@ -131,6 +156,18 @@ fn main() -> ExitCode {
         },
         Command::Show { folder } => show(&folder),
         Command::Compare { first, second } => compare(&first, &second),
+        Command::Campaign { protocol, seeds, first, jobs, twice, trace } => {
+            let jobs = jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
+            let options = campaign::Options { first, seeds, jobs: jobs.unwrap_or(1), twice };
+            let name = protocol.clone();
+            registry::with_protocol(&protocol, Campaign { options, trace }).unwrap_or_else(|| {
+                let known = registry::NAMES.join(", ");
+                fail(
+                    &format!("--protocol {name}: no such protocol; use one of {known}"),
+                    exit::BAD_INPUT,
+                )
+            })
+        }
         Command::Schema => {
             let schema = schema(&registry::catalog());
             println!("{}", serde_json::to_string_pretty(&schema).expect("a schema is plain data"));
@@ -190,6 +227,43 @@ fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool) -> ExitCode {
             if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::CHECK_FAILED) }
         }
         Err(error) => fail(&error, exit::ENVIRONMENT),
+    }
+}
+
+struct Campaign {
+    options: campaign::Options,
+    trace: bool,
+}
+
+impl Visit for Campaign {
+    type Output = ExitCode;
+
+    fn visit<P: Protocol + 'static>(self) -> ExitCode {
+        let Self { options, trace } = self;
+        if trace {
+            for line in sim::trace::<P>(&Plan::draw::<P>(options.first)) {
+                println!("{line}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        let began = Instant::now();
+        let terminal = io::stderr().is_terminal();
+        let totals = campaign::campaign::<P>(&options, &|done| {
+            if terminal {
+                let seeds = options.seeds;
+                let seconds = began.elapsed().as_secs_f64();
+                eprint!("\r\x1b[2K{}: {done} of {seeds} seeds, {seconds:.0} s", P::NAME);
+            }
+        });
+        if terminal {
+            eprint!("\r\x1b[2K");
+        }
+        print!("{}", campaign::report(P::NAME, &totals, began.elapsed().as_secs_f64()));
+        if totals.failed.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(exit::CHECK_FAILED)
+        }
     }
 }
 

@@ -164,13 +164,30 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.protocol.role()
     }
 
+    /// The first slot that was not applied; `None` while commands are replayed over a snapshot.
+    pub fn applied(&self) -> Option<Slot> {
+        self.body.state.is_whole().then(|| self.body.state.next())
+    }
+
+    /// A checksum of the table. Visits every key.
+    pub fn checksum(&self) -> u64 {
+        self.body.state.checksum()
+    }
+
+    /// When there is something to do although nothing arrives.
+    pub fn deadline(&self) -> Time {
+        let batches = self.protocol.room() > 0 && self.body.log_has_room();
+        let linger_until = if batches { self.body.linger_until() } else { Time::NEVER };
+        self.protocol.deadline().min(self.reconnect_at).min(linger_until)
+    }
+
     /// One turn.
     ///
     /// # Errors
     /// When the log fails; the replica must then stop, for it cannot keep a promise any more.
     pub fn turn(&mut self) -> Result<(), Fatal> {
         self.connect_to_peers();
-        let until = self.protocol.deadline().min(self.reconnect_at).min(self.body.linger_until());
+        let until = self.deadline();
         let (protocol, body) = (&mut self.protocol, &mut self.body);
         let mut fatal = None;
         self.io.poll(until, |event| match event {

@@ -22,6 +22,8 @@ pub enum Concern {
     Load = 6,
     /// The jitter of a replica's timers.
     Timers = 7,
+    /// A simulated world: what a seed stands for, how long things take and what goes wrong.
+    World = 8,
 }
 
 /// A stream of random numbers: xoshiro256++.

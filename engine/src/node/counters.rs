@@ -34,3 +34,24 @@ pub struct Counters {
     /// Connections that were refused.
     pub refused: u64,
 }
+
+impl Counters {
+    /// Adds those of another replica, or of another life.
+    pub fn add(&mut self, other: &Self) {
+        self.turns += other.turns;
+        self.batches += other.batches;
+        self.commands += other.commands;
+        self.repeated += other.repeated;
+        self.busy += other.busy;
+        self.messages_sent += other.messages_sent;
+        self.messages_received += other.messages_received;
+        self.messages_dropped += other.messages_dropped;
+        self.peer_bytes += other.peer_bytes;
+        self.peer_sends += other.peer_sends;
+        self.client_bytes += other.client_bytes;
+        self.client_sends += other.client_sends;
+        self.log_bytes += other.log_bytes;
+        self.log_writes += other.log_writes;
+        self.refused += other.refused;
+    }
+}

@@ -5,7 +5,7 @@ use synod_protocols::types::{Slot, Tag, VERSION_INDEX_BITS, version_of};
 use crate::apply::{Tally, apply_batch};
 use crate::sessions::Sessions;
 use crate::snapshot::{Capture, Install, Progress, Restored, SnapshotIdentity};
-use crate::store::{Store, StoreLimits, Tagged};
+use crate::store::{Store, StoreLimits, Tagged, mix};
 use synod_protocols::command::{Reply, SessionId};
 
 /// The replicated table and the sessions.
@@ -80,6 +80,15 @@ impl State {
     /// Whether the table is the state of one moment.
     pub(super) fn is_whole(&self) -> bool {
         self.restoring.is_none()
+    }
+
+    /// A checksum of the table, whatever the order of its entries.
+    pub(super) fn checksum(&self) -> u64 {
+        let entries = (0..self.store.slots()).filter_map(|slot| self.store.tagged_at(slot));
+        entries.fold(0, |sum: u64, (key, tagged)| {
+            let value = crc32c::crc32c_append(u32::from(tagged.tombstone), tagged.value);
+            sum.wrapping_add(mix(mix(mix(key) ^ tagged.version) ^ u64::from(value)))
+        })
     }
 
     /// Begins a snapshot of everything applied so far.

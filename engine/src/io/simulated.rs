@@ -1,0 +1,199 @@
+//! [`Io`] in virtual time: what happens is put into an inbox by the world, what is done is left in
+//! an outbox for it.
+//!
+//! The world ([`crate::sim`]) owns time, the network and the disks. This side only keeps the table
+//! of links, so that a node cannot tell the world from a real one: it is called for a turn when
+//! something has arrived or its deadline has come.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use synod_protocols::types::Time;
+
+use super::{Address, Event, Io, LinkId};
+use crate::sim::disk::SimulatedDisk;
+use crate::wal::{Buffer, LogWrite, WriteToken};
+
+/// What the world has for a node.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Somebody connected.
+    Accepted(LinkId),
+    /// A connection is there.
+    Connected(LinkId),
+    /// Bytes came in.
+    Received(LinkId, Vec<u8>),
+    /// A connection is gone.
+    Closed(LinkId),
+    /// A write has ended.
+    Written(WriteToken, Buffer, io::Result<()>),
+}
+
+impl Arrival {
+    /// Bytes that came from another machine.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        if let Self::Received(_, bytes) = self { bytes.len() } else { 0 }
+    }
+}
+
+/// What a node has done in a turn.
+#[derive(Debug)]
+pub enum Action {
+    /// Connects to the machine with this number.
+    Connect(LinkId, u32),
+    /// Sends whole frames.
+    Send(LinkId, Vec<u8>),
+    /// Closes a connection.
+    Close(LinkId),
+    /// Starts a write of the log.
+    Write(LogWrite),
+}
+
+impl Action {
+    /// Bytes that go to another machine.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        if let Self::Send(_, bytes) = self { bytes.len() } else { 0 }
+    }
+}
+
+/// What a node and its world share.
+#[derive(Debug, Default)]
+pub struct Port {
+    /// The node's own clock.
+    pub now: Time,
+    /// What has happened since the last turn.
+    pub inbox: VecDeque<Arrival>,
+    /// What was done in this turn.
+    pub outbox: Vec<Action>,
+    /// For each place whether its link is open, and its generation.
+    links: Vec<(bool, u32)>,
+    free: Vec<u32>,
+}
+
+impl Port {
+    /// The port of a node whose clock shows `now`.
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// A new link, for whichever side connects or accepts.
+    pub fn open(&mut self) -> LinkId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.links.push((false, 0));
+            u32::try_from(self.links.len() - 1).expect("few connections")
+        });
+        let (open, generation) = &mut self.links[index as usize];
+        assert!(!*open, "a free place has no link");
+        *open = true;
+        *generation += 1;
+        LinkId { index, generation: *generation }
+    }
+
+    fn is_open(&self, link: LinkId) -> bool {
+        self.links.get(link.index as usize) == Some(&(true, link.generation))
+    }
+
+    /// Gives the place of a link free. False when the link is gone already.
+    fn close(&mut self, link: LinkId) -> bool {
+        let was_open = self.is_open(link);
+        if was_open {
+            self.links[link.index as usize].0 = false;
+            self.free.push(link.index);
+        }
+        was_open
+    }
+}
+
+/// A node's side of its [`Port`].
+#[derive(Debug)]
+pub struct SimulatedIo {
+    port: Rc<RefCell<Port>>,
+    now: Time,
+}
+
+impl SimulatedIo {
+    /// The world keeps the other reference.
+    #[must_use]
+    pub fn new(port: Rc<RefCell<Port>>) -> Self {
+        let now = port.borrow().now;
+        Self { port, now }
+    }
+
+    fn next(&self) -> Option<Arrival> {
+        self.port.borrow_mut().inbox.pop_front()
+    }
+}
+
+impl Io for SimulatedIo {
+    type Storage = SimulatedDisk;
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn connect(&mut self, address: &Address) -> LinkId {
+        let Address::Memory(machine) = *address else {
+            unreachable!("{address} is not the number of a machine");
+        };
+        let mut port = self.port.borrow_mut();
+        let link = port.open();
+        port.outbox.push(Action::Connect(link, machine));
+        link
+    }
+
+    fn close(&mut self, link: LinkId) {
+        let mut port = self.port.borrow_mut();
+        if port.close(link) {
+            port.outbox.push(Action::Close(link));
+        }
+    }
+
+    fn send(&mut self, link: LinkId, bytes: &mut Vec<u8>) -> bool {
+        let mut port = self.port.borrow_mut();
+        if bytes.is_empty() {
+            return false;
+        }
+        let bytes = std::mem::take(bytes);
+        let open = port.is_open(link);
+        if open {
+            port.outbox.push(Action::Send(link, bytes));
+        }
+        open
+    }
+
+    fn write(&mut self, _storage: &mut SimulatedDisk, write: LogWrite) {
+        self.port.borrow_mut().outbox.push(Action::Write(write));
+    }
+
+    fn poll(&mut self, _until: Time, mut handle: impl FnMut(Event<'_>)) {
+        self.now = self.port.borrow().now;
+        while let Some(arrival) = self.next() {
+            match arrival {
+                Arrival::Accepted(link) => handle(Event::Accepted(link)),
+                Arrival::Connected(link) => {
+                    if self.port.borrow().is_open(link) {
+                        handle(Event::Connected(link));
+                    }
+                }
+                Arrival::Received(link, bytes) => {
+                    if self.port.borrow().is_open(link) {
+                        handle(Event::Received(link, &bytes));
+                    }
+                }
+                Arrival::Closed(link) => {
+                    if self.port.borrow_mut().close(link) {
+                        handle(Event::Closed(link));
+                    }
+                }
+                Arrival::Written(token, buffer, result) => {
+                    handle(Event::Written(token, buffer, result));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The simulator: the same protocol code and the same node driver, in virtual time from one seed.
+//!
+//! A seed stands for a [`plan`]: a cluster, a workload, a network, disks, clocks and faults. Its
+//! [`world`] is an event heap; replicas and the load generator run on machines whose turns it calls.
+//! Real frames travel between them and real log writes go to their disks. A run has three parts:
+//!
+//! 1. Faults strike while clients ask.
+//! 2. Everything heals, but only as many replicas as the protocol needs go on, chosen by the seed;
+//!    the others stand still. Clients must get answers within a bound.
+//! 3. All go on. When the clients are done, replicas must come to hold the same.
+//!
+//! Everywhere the protocol's invariants hold after each step, replicas never commit different things,
+//! and the history of the clients is linearizable.
+
+pub mod campaign;
+pub mod disk;
+pub mod models;
+mod network;
+pub mod observe;
+pub mod plan;
+mod world;
+
+use synod_protocols::protocol::{Protocol, Service};
+use synod_results::check::{self, Verdict};
+use synod_workloads::{Concern, Random};
+
+pub use self::network::Traffic;
+use self::observe::{Seen, TraceLine};
+use self::plan::Plan;
+pub use self::world::Tally;
+use self::world::World;
+
+/// After everything has healed clients get answers within this.
+const PROGRESS_NS_MAX: u64 = 30_000_000_000;
+
+/// Answers that count as progress.
+const PROGRESS_OPERATIONS: u64 = 20;
+
+/// How long replicas may take to agree once nobody asks.
+const SETTLE_NS_MAX: u64 = 30_000_000_000;
+
+/// Memory for the check of a history.
+const CHECK_BYTES_MAX: u64 = 1 << 30;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was counted.
+    pub tally: Tally,
+    /// Virtual time from beginning to end.
+    pub simulated_ns: u64,
+    /// Operations in the history, and how many of them without a known outcome.
+    pub operations: u64,
+    /// Operations whose outcome is not known.
+    pub unknown: u64,
+    /// Virtual time from the healing until there was progress.
+    pub recovery_ns: u64,
+    /// What replicas did together.
+    pub seen: Seen,
+    /// What was wrong, if anything.
+    pub failure: Option<Failure>,
+}
+
+/// What was wrong with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which check found it.
+    pub check: Check,
+    /// A sentence.
+    pub sentence: String,
+}
+
+/// The checks of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// An assertion of the protocol or the engine.
+    Assertion,
+    /// Replicas committed the same.
+    Agreement,
+    /// A replica starts from what its disk holds.
+    Recovery,
+    /// Clients get answers once everything is healed.
+    Progress,
+    /// Replicas come to hold the same.
+    Convergence,
+    /// The history is linearizable.
+    History,
+}
+
+impl Check {
+    /// For tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Assertion => "assertion",
+            Self::Agreement => "agreement",
+            Self::Recovery => "recovery",
+            Self::Progress => "progress",
+            Self::Convergence => "convergence",
+            Self::History => "history",
+        }
+    }
+}
+
+/// Runs a plan to its end, or until a check fails. Panics of the protocol or the engine are the
+/// caller's to catch.
+#[must_use]
+pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
+    Seen::begin(trace);
+    let mut world = World::<P>::new(plan.clone());
+    let failure = live(&mut world, plan);
+    let simulated_ns = world.now;
+    let recovery_ns = failure.as_ref().copied().unwrap_or(0);
+    let (tally, history, seen) = world.finish();
+    let unknown = history.iter().filter(|operation| operation.end_ns == u64::MAX).count() as u64;
+    let failure = failure
+        .err()
+        .or_else(|| seen.disagreement.clone().map(|sentence| failed(Check::Agreement, sentence)))
+        .or_else(|| check_history(&history));
+    let operations = history.len() as u64;
+    Outcome { tally, simulated_ns, operations, unknown, recovery_ns, seen, failure }
+}
+
+fn failed(check: Check, sentence: String) -> Failure {
+    Failure { check, sentence }
+}
+
+/// The three parts of a run. Returns how long the cluster took to answer again.
+fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> {
+    world.run_until(plan.faults_ns, |_| false);
+    recovered(world)?;
+    let frozen = choose_frozen::<P>(plan);
+    world.heal(&frozen);
+    let healed_at = world.now;
+    progress(world, "after all faults were healed")?;
+    let recovery_ns = world.now - healed_at;
+    world.thaw(&frozen);
+    progress(world, "with all replicas")?;
+    world.stop_load();
+    let end = world.now + SETTLE_NS_MAX;
+    if !world.run_until(end, World::is_settled) {
+        recovered(world)?;
+        let sentence = format!("the replicas did not come to hold the same: {}", world.describe());
+        return Err(failed(Check::Convergence, sentence));
+    }
+    if P::SERVICE == Service::StateMachine && !world.is_alike() {
+        let sentence = "replicas that applied the same do not hold the same".to_owned();
+        return Err(failed(Check::Convergence, sentence));
+    }
+    Ok(recovery_ns)
+}
+
+fn recovered<P: Protocol>(world: &World<P>) -> Result<(), Failure> {
+    match (&world.failure, Seen::disagreement()) {
+        (Some(sentence), _) => Err(failed(Check::Recovery, sentence.clone())),
+        (None, Some(sentence)) => Err(failed(Check::Agreement, sentence)),
+        (None, None) => Ok(()),
+    }
+}
+
+fn progress<P: Protocol>(world: &mut World<P>, when: &str) -> Result<(), Failure> {
+    let wanted = world.completed() + PROGRESS_OPERATIONS;
+    if world.run_until(world.now + PROGRESS_NS_MAX, |world| world.completed() >= wanted) {
+        return Ok(());
+    }
+    recovered(world)?;
+    Err(failed(Check::Progress, format!("no progress {when}: {}", world.describe())))
+}
+
+/// Replicas that stand still while the others must get along without them.
+fn choose_frozen<P: Protocol>(plan: &Plan) -> Vec<usize> {
+    let mut random = Random::new(plan.seed ^ 0xf0, Concern::World);
+    let replicas = usize::from(plan.replicas);
+    // A parameter that counts replicas is a quorum.
+    let quorum = P::PARAMETERS
+        .iter()
+        .zip(plan.parameters)
+        .filter(|(parameter, _)| parameter.name.ends_with("quorum"))
+        .map(|(_, value)| usize::try_from(value).expect("few"))
+        .fold(replicas / 2 + 1, usize::max);
+    let mut all: Vec<usize> = (0..replicas).collect();
+    for place in (1..replicas).rev() {
+        all.swap(place, usize::try_from(random.below(place as u64 + 1)).expect("few"));
+    }
+    all.split_off(quorum)
+}
+
+fn check_history(history: &[synod_results::history::Operation]) -> Option<Failure> {
+    let judged = check::check(history, CHECK_BYTES_MAX, &|| 0);
+    match judged.expect("a history in memory can be read") {
+        Verdict::Linearizable { .. } => None,
+        verdict => Some(failed(Check::History, verdict.to_string())),
+    }
+}
+
+/// The messages of a run, for people.
+#[must_use]
+pub fn trace<P: Protocol>(plan: &Plan) -> Vec<TraceLine> {
+    run::<P>(plan, true).seen.trace.unwrap_or_default()
+}

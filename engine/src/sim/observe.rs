@@ -1,0 +1,262 @@
+//! A protocol that is watched: the same steps, and after each its invariants are checked and what it
+//! committed is compared with what others did.
+//!
+//! The node under it is unchanged, so the watcher stands between the node and the protocol on both
+//! sides: it is the [`Protocol`] that the node drives and the [`Context`] that the protocol sees.
+//! A node makes its protocol itself, so what all replicas of a simulated world share lies in the
+//! thread, which runs one world at a time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use synod_protocols::command::Status;
+use synod_protocols::protocol::{
+    Config, Conflict, Context, Input, Parameter, Protocol, Register, Role, Service,
+};
+use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+
+thread_local! {
+    static SEEN: RefCell<Seen> = RefCell::default();
+}
+
+/// What the replicas of a world did.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The checksum of what was first committed in each slot.
+    slots: BTreeMap<Slot, u32>,
+    /// The checksum of what was first written with each key and tag.
+    registers: BTreeMap<(u64, Tag), u32>,
+    /// What two replicas do not agree on, if anything.
+    pub disagreement: Option<String>,
+    /// Times that a replica became the leader.
+    pub elections: u64,
+    /// Times that a replica installed another's snapshot.
+    pub installs: u64,
+    /// Records replayed by recoveries.
+    pub replayed: u64,
+    /// Steps of all protocols.
+    pub steps: u64,
+    /// The messages of the run, if they are wanted.
+    pub trace: Option<Vec<TraceLine>>,
+}
+
+/// One message, when it was handled.
+#[derive(Clone, Debug)]
+pub struct TraceLine {
+    /// The receiver's clock.
+    pub at: Time,
+    /// The sender; the receiver itself for timers and requests.
+    pub from: ReplicaId,
+    /// The receiver.
+    pub to: ReplicaId,
+    /// The message and the number of commands beside it.
+    pub what: String,
+}
+
+impl fmt::Display for TraceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = Duration::from_nanos(self.at.0).as_secs_f64() * 1e3;
+        write!(f, "{milliseconds:>14.4} ms  {} -> {}  {}", self.from, self.to, self.what)
+    }
+}
+
+impl Seen {
+    /// Starts a new world on this thread.
+    pub fn begin(trace: bool) {
+        let trace = trace.then(Vec::new);
+        SEEN.with_borrow_mut(|seen| *seen = Self { trace, ..Self::default() });
+    }
+
+    /// Ends it and gives what was seen.
+    pub fn end() -> Self {
+        SEEN.take()
+    }
+
+    /// What two replicas do not agree on, if anything yet.
+    pub fn disagreement() -> Option<String> {
+        SEEN.with_borrow(|seen| seen.disagreement.clone())
+    }
+
+    /// Slots in which something was committed.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn committed(&mut self, by: ReplicaId, slot: Slot, batch: &[u8]) {
+        let checksum = crc32c::crc32c(batch);
+        if *self.slots.entry(slot).or_insert(checksum) != checksum {
+            self.disagree(format!("{by} committed another batch in slot {}", slot.0));
+        }
+    }
+
+    fn wrote(&mut self, by: ReplicaId, key: u64, tag: Tag, deleted: bool, value: &[u8]) {
+        let checksum = crc32c::crc32c_append(u32::from(deleted), value);
+        if *self.registers.entry((key, tag)).or_insert(checksum) != checksum {
+            self.disagree(format!("{by} wrote another value of key {key} with tag {}", tag.0));
+        }
+    }
+
+    fn disagree(&mut self, sentence: String) {
+        self.disagreement.get_or_insert(sentence);
+    }
+}
+
+/// The protocol `P`, watched.
+#[derive(Debug)]
+pub struct Observed<P> {
+    protocol: P,
+    id: ReplicaId,
+    leads: bool,
+}
+
+impl<P: Protocol> Observed<P> {
+    fn note(&mut self, input: &Input<P::Message>, now: Time) {
+        let id = self.id;
+        SEEN.with_borrow_mut(|seen| {
+            seen.steps += 1;
+            seen.installs += u64::from(matches!(input, Input::Installed { .. }));
+            let Some(trace) = &mut seen.trace else { return };
+            let (from, what) = match input {
+                Input::Message { from, message, payload } => {
+                    (*from, format!("{message:?} +{}", payload.commands))
+                }
+                Input::Requests(batch) => (id, format!("Requests +{}", batch.commands)),
+                Input::Started | Input::Timeout | Input::Installed { .. } => {
+                    (id, format!("{input:?}"))
+                }
+            };
+            trace.push(TraceLine { at: now, from, to: id, what });
+        });
+    }
+}
+
+impl<P: Protocol> Protocol for Observed<P> {
+    const NAME: &'static str = P::NAME;
+    const SUMMARY: &'static str = P::SUMMARY;
+    const PARAMETERS: &'static [Parameter] = P::PARAMETERS;
+    const SERVICE: Service = P::SERVICE;
+    const REPLICAS_MAX: usize = P::REPLICAS_MAX;
+
+    type Message = P::Message;
+    type Record = P::Record;
+
+    fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict> {
+        P::validate(replicas, parameters)
+    }
+
+    fn new(config: &Config) -> Self {
+        Self { protocol: P::new(config), id: config.id, leads: false }
+    }
+
+    fn replay<C: Context<Self>>(&mut self, record: P::Record, payload: Payload, cx: &mut C) {
+        SEEN.with_borrow_mut(|seen| seen.replayed += 1);
+        self.protocol.replay(record, payload, &mut Watch { id: self.id, cx });
+        self.protocol.check();
+    }
+
+    fn step<C: Context<Self>>(&mut self, input: Input<P::Message>, cx: &mut C) {
+        self.note(&input, cx.now());
+        self.protocol.step(input, &mut Watch { id: self.id, cx });
+        self.protocol.check();
+        let leads = self.protocol.role() == Role::Leader;
+        if leads && !self.leads {
+            SEEN.with_borrow_mut(|seen| seen.elections += 1);
+        }
+        self.leads = leads;
+    }
+
+    fn deadline(&self) -> Time {
+        self.protocol.deadline()
+    }
+
+    fn room(&self) -> usize {
+        self.protocol.room()
+    }
+
+    fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
+        self.protocol.checkpoint(&mut Watch { id: self.id, cx });
+    }
+
+    fn check(&self) {
+        self.protocol.check();
+    }
+
+    fn role(&self) -> Role {
+        self.protocol.role()
+    }
+}
+
+/// The node's context as the protocol under the watcher sees it.
+struct Watch<'a, C> {
+    id: ReplicaId,
+    cx: &'a mut C,
+}
+
+impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
+    fn now(&self) -> Time {
+        self.cx.now()
+    }
+
+    fn random(&mut self) -> u64 {
+        self.cx.random()
+    }
+
+    fn append(&mut self, record: P::Record, payload: Payload) {
+        self.cx.append(record, payload);
+    }
+
+    fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        self.cx.send(to, message, payload);
+    }
+
+    fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        self.cx.send_now(to, message, payload);
+    }
+
+    fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
+        let bytes = self.cx.bytes(batch);
+        SEEN.with_borrow_mut(|seen| seen.committed(self.id, slot, bytes));
+        self.cx.commit(slot, batch, reply);
+    }
+
+    fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {
+        self.cx.redirect(batch, leader);
+    }
+
+    fn retain(&mut self, payload: Payload) {
+        self.cx.retain(payload);
+    }
+
+    fn release(&mut self, payload: Payload) {
+        self.cx.release(payload);
+    }
+
+    fn send_snapshot(&mut self, to: ReplicaId) {
+        self.cx.send_snapshot(to);
+    }
+
+    fn bytes(&self, payload: Payload) -> &[u8] {
+        self.cx.bytes(payload)
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Payload {
+        self.cx.store(bytes)
+    }
+
+    fn register(&self, key: u64) -> Register<'_> {
+        self.cx.register(key)
+    }
+
+    fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload) {
+        let bytes = self.cx.bytes(value);
+        SEEN.with_borrow_mut(|seen| seen.wrote(self.id, key, tag, deleted, bytes));
+        self.cx.write_register(key, tag, deleted, value);
+    }
+
+    fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
+        self.cx.reply(session, sequence, status, tag, value);
+    }
+}

@@ -1,0 +1,347 @@
+//! What a seed stands for: a cluster, its world and what goes wrong, all drawn before the run.
+//!
+//! Swarm testing (Groce et al. 2012): each run leaves out some of the options, because a mixture of
+//! all of them at once hides what only a few together can reach.
+
+use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
+use synod_workloads::{
+    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Random, Values, format_duration,
+};
+
+use super::models::{Clock, Cpu, Latency};
+use crate::wal::WalLimits;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+/// Frames are at most so long: a piece of a snapshot must fit.
+pub const FRAME_BYTES_MAX: u32 = 128 << 10;
+
+/// The longest write: one record as long as a frame.
+const WRITE_BYTES_MAX: usize = (128 << 10) + (8 << 10);
+
+/// Everything about one run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it was drawn from, and where all further choices start.
+    pub seed: u64,
+    /// Replicas in the group.
+    pub replicas: u8,
+    /// The protocol's own parameters.
+    pub parameters: [u64; PARAMETERS_MAX],
+    /// Batches in flight.
+    pub window: usize,
+    /// Commands in one batch.
+    pub batch_ops_max: usize,
+    /// How long a batch waits.
+    pub linger_ns: u64,
+    /// Bytes kept for those who lag.
+    pub retain_bytes: u64,
+    /// Bytes of log between snapshots.
+    pub snapshot_bytes: u64,
+    /// The log; `None` for replicas that keep nothing.
+    pub log: Option<WalLimits>,
+    /// Whether each record is a write of its own.
+    pub sync_each: bool,
+    /// What clients ask.
+    pub load: Load,
+    /// For how long things go wrong.
+    pub faults_ns: u64,
+    /// The way from one machine to another.
+    pub network: Network,
+    /// What turns cost.
+    pub cpu: Cpu,
+    /// How long a synced write takes.
+    pub disk: Latency,
+    /// The clock of each machine: of the replicas, then of the load generator.
+    pub clocks: Vec<Clock>,
+    /// What goes wrong, in order of time.
+    pub faults: Vec<Fault>,
+}
+
+/// The way from one machine to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network {
+    /// How long a piece of bytes travels.
+    pub latency: Latency,
+    /// Whether frames travel each for itself: then they may be lost, doubled and reordered.
+    /// Otherwise bytes come in order, and a partition holds them back, as TCP does.
+    pub datagrams: bool,
+    /// Frames lost, in a thousand.
+    pub loss: u64,
+    /// Frames doubled, in a thousand.
+    pub duplication: u64,
+    /// What a byte takes on a machine's network card, in picoseconds; 0 for nothing.
+    pub byte_ps: u64,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// When.
+    pub at_ns: u64,
+    /// What.
+    pub action: Action,
+    /// To whom.
+    pub target: Target,
+    /// How long, or after how long a crashed replica comes back.
+    pub for_ns: u64,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// The process ends, with all that it had in memory; its last writes are torn.
+    Crash,
+    /// The process stands still.
+    Pause,
+    /// Nothing gets to it and nothing from it, clients included.
+    Isolate,
+    /// Nothing gets to it from other replicas; what it says is heard.
+    Deafen,
+    /// Nothing that it says is heard by other replicas; it hears them.
+    Mute,
+    /// It and the replica after it do not hear each other; all others hear both.
+    Separate,
+    /// Its processor is a hundred times slower.
+    SlowProcessor,
+    /// Its disk is a hundred times slower.
+    SlowDisk,
+    /// Its disk fails after some operations; the process stops itself and is started again.
+    FailDisk,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Crash,
+        Self::Pause,
+        Self::Isolate,
+        Self::Deafen,
+        Self::Mute,
+        Self::Separate,
+        Self::SlowProcessor,
+        Self::SlowDisk,
+        Self::FailDisk,
+    ];
+
+    /// For tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Pause => "pause",
+            Self::Isolate => "isolate",
+            Self::Deafen => "deafen",
+            Self::Mute => "mute",
+            Self::Separate => "separate",
+            Self::SlowProcessor => "slow processor",
+            Self::SlowDisk => "slow disk",
+            Self::FailDisk => "failing disk",
+        }
+    }
+}
+
+/// Whom it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whoever leads then, or the first that runs.
+    Leader,
+    /// This one.
+    Replica(u8),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (at, lasts) = (format_duration(self.at_ns), format_duration(self.for_ns));
+        match self.target {
+            Target::Leader => write!(f, "at {at}: {} the leader", self.action.name())?,
+            Target::Replica(id) => write!(f, "at {at}: {} replica {id}", self.action.name())?,
+        }
+        write!(f, " for {lasts}")
+    }
+}
+
+impl Plan {
+    /// What `seed` stands for with the protocol `P`.
+    #[must_use]
+    pub fn draw<P: Protocol>(seed: u64) -> Self {
+        let random = &mut Random::new(seed, Concern::World);
+        let replicas = draw_replicas::<P>(random);
+        let durable = !chance(random, 15);
+        let faults_ns = random.below(20) * SECOND + SECOND;
+        // A replica without a log must not come back, so nothing ends it.
+        let faults = draw_faults(random, replicas, durable, faults_ns);
+        let sync_each = chance(random, 20);
+        Self {
+            seed,
+            replicas,
+            parameters: draw_parameters::<P>(random, replicas),
+            window: 1 << random.below(7),
+            batch_ops_max: 1 << random.below(6),
+            linger_ns: if chance(random, 25) { random.below(5 * MS) } else { 0 },
+            retain_bytes: 1 << (12 + random.below(9)),
+            snapshot_bytes: 1 << (17 + random.below(6)),
+            log: durable.then(|| WalLimits {
+                segment_bytes: WRITE_BYTES_MAX << random.below(3),
+                write_bytes_max: WRITE_BYTES_MAX,
+                writes_in_flight: pick(random, &[1, 2, 3, 4]),
+            }),
+            sync_each,
+            load: draw_load(random, P::SERVICE),
+            faults_ns,
+            network: draw_network(random),
+            cpu: Cpu {
+                turn_ns: 500 + random.below(5_000),
+                arrival_ns: 100 + random.below(2_000),
+                kib_ns: random.below(1_000),
+            },
+            disk: Latency::around(pick(random, &[20_000, 100_000, MS, 5 * MS]), random),
+            clocks: (0..=replicas).map(|_| draw_clock(random)).collect(),
+            faults,
+        }
+    }
+}
+
+fn chance(random: &mut Random, percent: u64) -> bool {
+    random.below(100) < percent
+}
+
+fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
+    from[usize::try_from(random.below(from.len() as u64)).expect("a few")]
+}
+
+fn draw_replicas<P: Protocol>(random: &mut Random) -> u8 {
+    let drawn = pick(random, &[1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
+    drawn.min(u8::try_from(P::REPLICAS_MAX).expect("few"))
+}
+
+/// The defaults, often with other timeouts and other quorums that still fit together.
+fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARAMETERS_MAX] {
+    loop {
+        let mut parameters = [0; PARAMETERS_MAX];
+        for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
+            let default = match parameter.default {
+                protocol::Default::Fixed(value) => value,
+                protocol::Default::Majority => u64::from(replicas / 2 + 1),
+            };
+            let other = match parameter.unit {
+                protocol::Unit::Duration => default / 4 + random.below(2 * default),
+                protocol::Unit::Count => 1 + random.below(u64::from(replicas)),
+                protocol::Unit::Flag => random.below(2),
+            };
+            let drawn = if chance(random, 30) { other } else { default };
+            *place = drawn.clamp(parameter.minimum, parameter.maximum);
+        }
+        let count = P::PARAMETERS.len();
+        if P::validate(usize::from(replicas), &parameters[..count]).is_ok() {
+            return parameters;
+        }
+    }
+}
+
+fn draw_load(random: &mut Random, service: Service) -> Load {
+    Load {
+        threads: 1,
+        connections: pick(random, &[1, 2, 3]),
+        clients: pick(random, &[1, 2, 4, 8]),
+        arrival: Arrival::Closed {
+            outstanding: 1,
+            think_ns: pick(random, &[0, 2, 10, 40]) * MS + MS,
+        },
+        mix: draw_mix(random, service),
+        keys: Keys {
+            count: pick(random, &[1, 2, 5, 12]),
+            preload: false,
+            distribution: KeyDistribution::Uniform,
+        },
+        values: Values::Fixed(pick(random, &[8, 8, 40, 100, 2_000])),
+        timeout_ns: pick(random, &[50, 200, 1_000]) * MS,
+        give_up_ns: pick(random, &[1, 5, 20]) * SECOND,
+    }
+}
+
+/// Some operations of those that the service has. A key is either a register or a counter, so
+/// additions go with gets alone.
+fn draw_mix(random: &mut Random, service: Service) -> Mix {
+    let share =
+        |random: &mut Random, of: u64| if chance(random, 60) { random.below(of) } else { 0 };
+    let machine = service == Service::StateMachine;
+    let get = 1 + share(random, 10);
+    let (mut put, mut delete, mut add) = (1 + share(random, 10), share(random, 3), 0);
+    let mut compare_and_swap = if machine { share(random, 5) } else { 0 };
+    let mut read_modify_write = share(random, 3);
+    if machine && chance(random, 15) {
+        (put, delete, compare_and_swap, read_modify_write) = (0, 0, 0, 0);
+        add = 1 + random.below(10);
+    }
+    let all = real(get + put + delete + compare_and_swap + add + read_modify_write);
+    Mix {
+        get: real(get) / all,
+        put: real(put) / all,
+        insert: 0.0,
+        delete: real(delete) / all,
+        compare_and_swap: real(compare_and_swap) / all,
+        add: real(add) / all,
+        read_modify_write: real(read_modify_write) / all,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn real(count: u64) -> f64 {
+    count as f64
+}
+
+fn draw_network(random: &mut Random) -> Network {
+    let about_ns = pick(random, &[20_000, 100_000, MS, 10 * MS]);
+    let datagrams = chance(random, 50);
+    let rate = |random: &mut Random| {
+        if datagrams && chance(random, 50) { random.below(100) } else { 0 }
+    };
+    Network {
+        latency: Latency::around(about_ns, random),
+        datagrams,
+        loss: rate(random),
+        duplication: rate(random),
+        byte_ps: pick(random, &[0, 0, 1_000, 20_000]),
+    }
+}
+
+fn draw_clock(random: &mut Random) -> Clock {
+    let drifts = chance(random, 50);
+    Clock {
+        offset_ns: random.below(1_000 * SECOND),
+        drift_ppm: if drifts {
+            i64::try_from(random.below(2_001)).expect("small") - 1_000
+        } else {
+            0
+        },
+    }
+}
+
+fn draw_faults(random: &mut Random, replicas: u8, durable: bool, faults_ns: u64) -> Vec<Fault> {
+    let wanted: Vec<Action> = Action::ALL
+        .into_iter()
+        .filter(|action| durable || !matches!(action, Action::Crash | Action::FailDisk))
+        .filter(|_| chance(random, 40))
+        .collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let count = random.below(1 + faults_ns / (500 * MS));
+    let lasts_ns = pick(random, &[50, 300, 2_000]) * MS;
+    let mut faults: Vec<Fault> = (0..count)
+        .map(|_| Fault {
+            at_ns: random.below(faults_ns),
+            action: pick(random, &wanted),
+            target: if chance(random, 40) {
+                Target::Leader
+            } else {
+                Target::Replica(u8::try_from(random.below(replicas.into())).expect("few"))
+            },
+            for_ns: 1 + random.below(lasts_ns),
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.at_ns);
+    faults
+}
