@@ -214,7 +214,8 @@ impl<P: Protocol, I: Io> Node<P, I> {
 
     /// Begins a snapshot when one is due, and goes on with those under way.
     fn keep_snapshots(&mut self) -> std::io::Result<()> {
-        if self.body.snapshot_is_due() && self.body.log_has_room() {
+        // Also when the log has no room: only the snapshot will make some.
+        if self.body.snapshot_is_due() {
             self.body.begin_snapshot()?;
             self.protocol.checkpoint(&mut self.body);
             self.body.end_checkpoint();

@@ -54,13 +54,17 @@ struct Sending {
 #[derive(Debug)]
 struct Receiving {
     from: ReplicaId,
+    slot: Slot,
     install: Install,
 }
 
 impl Snapshots {
-    /// Whether so much was logged since the last snapshot that a new one is due.
-    pub(super) fn is_due(&self, end: Lsn, every_bytes: u64) -> bool {
-        self.saving.is_none() && self.receiving.is_none() && end.0 - self.begun_at.0 >= every_bytes
+    /// Whether so much was logged since the last snapshot that a new one is due. One that is being
+    /// received is better, unless this replica, at `next`, has got there in another way.
+    pub(super) fn is_due(&self, end: Lsn, next: Slot, every_bytes: u64) -> bool {
+        self.saving.is_none()
+            && self.receiving.as_ref().is_none_or(|receiving| receiving.slot <= next)
+            && end.0 - self.begun_at.0 >= every_bytes
     }
 
     /// Begins a snapshot for the disk. The caller lets the protocol append its checkpoint next, and
@@ -72,6 +76,7 @@ impl Snapshots {
     ) -> std::io::Result<()> {
         let from = wal.end();
         self.begun_at = from;
+        self.receiving = None;
         wal.storage_mut().snapshot_begin()?;
         let (capture, slot) = (state.capture(), state.next());
         self.saving = Some(Saving { capture, slot, from, until: Lsn(u64::MAX), complete: false });
@@ -184,7 +189,7 @@ impl Snapshots {
         }
         match installing {
             Installing::More(install) => {
-                self.receiving = Some(Receiving { from, install });
+                self.receiving = Some(Receiving { from, slot, install });
                 Ok(None)
             }
             Installing::Done(restored) => Ok(Some(restored)),

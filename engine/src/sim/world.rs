@@ -404,6 +404,7 @@ impl<P: Protocol> World<P> {
     }
 
     fn act(&mut self, machine: usize, action: simulated::Action, at: u64) {
+        if std::env::var_os("DBG").is_some() { eprintln!("{} m{machine} act {action:?}", self.now); }
         let mut parcels = Vec::new();
         match action {
             simulated::Action::Connect(link, to) => {
@@ -451,6 +452,7 @@ impl<P: Protocol> World<P> {
     }
 
     fn arrive(&mut self, machine: usize, arrival: Arrival) {
+        if std::env::var_os("DBG").is_some() { eprintln!("{} m{machine} arrive {arrival:?}", self.now); }
         self.machines[machine].port.borrow_mut().inbox.push_back(arrival);
         self.turn_by(machine, self.now);
     }
@@ -637,10 +639,11 @@ impl<P: Protocol> World<P> {
         self.shared.stop.store(true, atomic::Ordering::Relaxed);
     }
 
-    /// Whether all replicas run and have applied the same.
+    /// Whether the clients have stopped, and all replicas run and have applied the same.
     pub(super) fn is_settled(&self) -> bool {
         let mut applied = None;
-        self.nodes().count() == self.replicas()
+        matches!(self.machines[self.replicas()].process, Process::Nothing)
+            && self.nodes().count() == self.replicas()
             && self.nodes().all(|node| {
                 let own = node.applied();
                 own.is_some() && *applied.get_or_insert(own) == own
