@@ -486,25 +486,24 @@ impl Core {
 
     /// Looks at every client: repeats what was not answered in time, gives up what is hopeless.
     fn scan(&mut self, plan: &Plan) {
+        let timeout_ns = plan.load.timeout_ns;
         for client in 0..self.clients.len() {
             if !self.clients.is_outstanding(client) {
                 continue;
             }
+            let overdue = self.clients.is_overdue(client, self.now, timeout_ns);
+            let turned =
+                overdue && self.slots.turn_if_silent(client, &self.clients, self.now, timeout_ns);
             if self.clients.is_hopeless(client, self.now, plan.load.give_up_ns) {
                 self.give_up(client);
-            } else if self.clients.is_overdue(client, self.now, plan.load.timeout_ns) {
-                if plan.repeatable || self.clients.may_repeat(client) {
-                    self.noticed.retries += 1;
-                    self.clients.repeated(client, self.now);
-                    self.slots.request_again(
-                        client,
-                        &mut self.clients,
-                        self.now,
-                        plan.load.timeout_ns,
-                    );
-                } else {
-                    self.give_up(client);
+            } else if overdue && (plan.repeatable || self.clients.may_repeat(client)) {
+                self.noticed.retries += 1;
+                self.clients.repeated(client, self.now);
+                if !turned {
+                    self.slots.request(client, &mut self.clients);
                 }
+            } else if overdue {
+                self.give_up(client);
             }
         }
     }

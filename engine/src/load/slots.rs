@@ -101,24 +101,23 @@ impl Slots {
         }
     }
 
-    /// Sends a request again that was not answered for `timeout_ns`. If the replica was silent all
-    /// that time it may hang, and the connection turns to the next one.
-    pub(super) fn request_again(
+    /// A request of this client was not answered for `timeout_ns`. If the replica was silent all
+    /// that time it may hang: then the connection turns to the next one. True when it did.
+    pub(super) fn turn_if_silent(
         &mut self,
         client: u32,
-        clients: &mut Clients,
+        clients: &Clients,
         now: Time,
         timeout_ns: u64,
-    ) {
+    ) -> bool {
         let index = clients.group(client) * self.connections + client as usize % self.connections;
         let replicas = self.groups[self.slots[index].group].len();
         let slot = &mut self.slots[index];
-        if slot.connected && now.since(slot.heard_at) >= timeout_ns {
-            let next = (slot.replica + 1) % replicas;
-            slot.turn_to(next, now, now);
-        } else {
-            self.request(client, clients);
+        let silent = slot.connected && now.since(slot.heard_at) >= timeout_ns;
+        if silent {
+            slot.turn_to((slot.replica + 1) % replicas, now, now);
         }
+        silent
     }
 
     /// The replica says that it does not lead. False when there is nothing to do but to wait.

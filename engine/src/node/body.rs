@@ -338,9 +338,10 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     pub(super) fn snapshot_is_due(&self) -> bool {
         let every_bytes = self.settings.snapshot_bytes;
         self.state.is_whole()
-            && self.wal.as_ref().is_some_and(|wal| {
-                self.snapshots.is_due(wal.end(), self.state.next(), every_bytes)
-            })
+            && self
+                .wal
+                .as_ref()
+                .is_some_and(|wal| self.snapshots.is_due(wal.end(), self.state.next(), every_bytes))
     }
 
     pub(super) fn begin_snapshot(&mut self) -> std::io::Result<()> {

@@ -3,6 +3,7 @@
 
 use synod_workloads::Random;
 
+use super::models::Latency;
 use super::plan::Network as Model;
 use crate::io::LinkId;
 use crate::io::simulated::Arrival;
@@ -91,6 +92,12 @@ impl Network {
             card_free_at: vec![0; machines],
             traffic: Traffic::default(),
         }
+    }
+
+    /// From now on the network is what it should be.
+    pub(super) fn calm(&mut self) {
+        let latency = Latency::Constant(self.model.calm_ns);
+        self.model = Model { latency, loss: 0, duplication: 0, ..self.model };
     }
 
     fn is_blocked(&self, from: usize, to: usize) -> bool {
@@ -217,7 +224,9 @@ impl Network {
             now.max(self.card_free_at[machine]) + bytes.len() as u64 * self.model.byte_ps / 1_000;
         self.card_free_at[machine] = sent_at;
         let whole = |bytes| Content::Arrival(Arrival::Received(theirs, bytes));
-        if !self.model.datagrams {
+        // Clients have connections: a request that came twice would be two writes of a register.
+        let clients = self.blocked.len() - 1;
+        if !self.model.datagrams || connection.machines.contains(&clients) {
             self.traffic.sent += 1;
             let (first, second) = self.cut(bytes);
             parcels.extend(self.dispatch(end, sent_at, whole(first)));
@@ -282,7 +291,9 @@ impl Network {
         let at = at.max(connection.not_before[end.side]);
         let bytes = matches!(content, Content::Arrival(Arrival::Received(..)));
         // Of datagrams only the greeting comes before all others.
-        if !self.model.datagrams || connection.last[end.side] == 0 || !bytes {
+        let clients = self.blocked.len() - 1;
+        let in_order = !self.model.datagrams || connection.machines.contains(&clients);
+        if in_order || connection.last[end.side] == 0 || !bytes {
             connection.not_before[end.side] = at;
         }
         if bytes {

@@ -62,8 +62,10 @@ pub struct Plan {
 /// The way from one machine to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Network {
-    /// How long a piece of bytes travels.
+    /// How long a piece of bytes travels while things go wrong.
     pub latency: Latency,
+    /// And always, without loss, once everything has healed.
+    pub calm_ns: u64,
     /// Whether frames travel each for itself: then they may be lost, doubled and reordered.
     /// Otherwise bytes come in order, and a partition holds them back, as TCP does.
     pub datagrams: bool,
@@ -293,13 +295,15 @@ fn real(count: u64) -> f64 {
 }
 
 fn draw_network(random: &mut Random) -> Network {
-    let about_ns = pick(random, &[20_000, 100_000, MS, 10 * MS]);
+    // Ten round trips fit the shortest time-out of clients and of elections.
+    let calm_ns = pick(random, &[20_000, 100_000, MS, 2 * MS]);
     let datagrams = chance(random, 50);
     let rate = |random: &mut Random| {
         if datagrams && chance(random, 50) { random.below(100) } else { 0 }
     };
     Network {
-        latency: Latency::around(about_ns, random),
+        latency: Latency::around(calm_ns, random),
+        calm_ns,
         datagrams,
         loss: rate(random),
         duplication: rate(random),

@@ -404,7 +404,6 @@ impl<P: Protocol> World<P> {
     }
 
     fn act(&mut self, machine: usize, action: simulated::Action, at: u64) {
-        if std::env::var_os("DBG").is_some() { eprintln!("{} m{machine} act {action:?}", self.now); }
         let mut parcels = Vec::new();
         match action {
             simulated::Action::Connect(link, to) => {
@@ -452,7 +451,6 @@ impl<P: Protocol> World<P> {
     }
 
     fn arrive(&mut self, machine: usize, arrival: Arrival) {
-        if std::env::var_os("DBG").is_some() { eprintln!("{} m{machine} arrive {arrival:?}", self.now); }
         self.machines[machine].port.borrow_mut().inbox.push_back(arrival);
         self.turn_by(machine, self.now);
     }
@@ -594,6 +592,7 @@ impl<P: Protocol> World<P> {
     /// No more faults: all that struck comes to its end at once, but `frozen` replicas stand still.
     pub(super) fn heal(&mut self, frozen: &[usize]) {
         self.faulty = false;
+        self.network.calm();
         let ends: Vec<(Fault, usize)> = self
             .events
             .drain()
