@@ -134,7 +134,11 @@ enum WaitArgument {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if !matches!(command, Command::Campaign { .. }) {
+        abort_on_panic();
+    }
+    match command {
         Command::Run { file, set, runs, no_limits } => run(&file, &set, runs, !no_limits),
         Command::Limits { placement, wait, seconds, directory, json } => {
             let wait = match wait {
@@ -182,6 +186,16 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, exit::ENVIRONMENT),
         },
     }
+}
+
+/// A replica whose assertion failed on one thread must not go on with the others. Only a campaign
+/// goes on: there a panic is a finding.
+fn abort_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |information| {
+        before(information);
+        std::process::abort();
+    }));
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {

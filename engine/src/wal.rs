@@ -42,6 +42,9 @@ pub use storage::{FileStorage, MemoryStorage, SegmentId, Storage};
 /// Buffers that a log has at most.
 const BUFFERS_MAX: usize = 512;
 
+/// Writes that wait for the disk before records that are to be written one by one share one.
+const SEALED_MAX: usize = 32;
+
 /// A place in the log in bytes since its first record ever, growing over all segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lsn(pub u64);
@@ -248,9 +251,12 @@ impl<S: Storage> Wal<S> {
         Ok(self.end)
     }
 
-    /// Ends the present write: what is appended next goes into another.
+    /// Ends the present write: what is appended next goes into another. Unless many wait already:
+    /// records that could not be held back, as those of a checkpoint, then share one.
     pub fn seal(&mut self) {
-        if let Some(staged) = self.staged.take() {
+        if self.full.len() < SEALED_MAX
+            && let Some(staged) = self.staged.take()
+        {
             self.full.push_back(staged);
         }
     }
@@ -426,6 +432,22 @@ mod tests {
             assert_eq!(wal.durable(), end);
         }
         assert!(wal.next_write().is_none());
+    }
+
+    #[test]
+    fn more_sealed_records_than_buffers_share_writes() {
+        let mut wal = open(MemoryStorage::default());
+        for _ in 0..10 * BUFFERS_MAX {
+            wal.append(b"r", b"p").unwrap();
+            wal.seal();
+        }
+        let mut writes = 0;
+        while let Some(write) = wal.next_write() {
+            wal.written(write.token, write.buffer);
+            writes += 1;
+        }
+        assert_eq!(wal.durable(), wal.end());
+        assert!((SEALED_MAX..BUFFERS_MAX).contains(&writes), "{writes} writes");
     }
 
     #[test]

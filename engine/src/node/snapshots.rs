@@ -27,7 +27,7 @@ pub(super) struct Snapshots {
     saving: Option<Saving>,
     sending: [Option<Sending>; REPLICAS_MAX],
     receiving: Option<Receiving>,
-    /// The log's end when the last snapshot was begun.
+    /// The end of the checkpoint that the last snapshot began with.
     begun_at: Lsn,
     /// Where the log goes on after the snapshot that is on disk.
     kept_from: Lsn,
@@ -75,7 +75,6 @@ impl Snapshots {
         wal: &mut Wal<S>,
     ) -> std::io::Result<()> {
         let from = wal.end();
-        self.begun_at = from;
         self.receiving = None;
         wal.storage_mut().snapshot_begin()?;
         let (capture, slot) = (state.capture(), state.next());
@@ -83,8 +82,10 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The protocol's checkpoint ends here in the log.
+    /// The protocol's checkpoint ends here in the log. What it takes does not count for the next
+    /// snapshot: a checkpoint longer than the log between two would make them follow each other.
     pub(super) fn checkpointed(&mut self, until: Lsn) {
+        self.begun_at = until;
         if let Some(saving) = &mut self.saving {
             saving.until = until;
         }
