@@ -147,6 +147,8 @@ pub struct Wal<S> {
     seed: u32,
     limits: WalLimits,
     segments: Segments<S>,
+    /// Segments that are to be ready behind the one being written after each cut.
+    spares: usize,
     generation: u32,
     /// Where the last record ends.
     end: Lsn,
@@ -190,6 +192,7 @@ impl<S: Storage> Wal<S> {
             seed: identity.seed(),
             limits,
             segments,
+            spares: 0,
             generation: found.generation_last + 1,
             end: recovered.next,
             durable: recovered.next,
@@ -321,18 +324,22 @@ impl<S: Storage> Wal<S> {
     ///
     /// The disk is full or fails.
     pub fn prepare(&mut self, spares: usize) -> io::Result<()> {
+        self.spares = spares;
         self.segments.prepare(self.base_after(self.end), spares)
     }
 
     /// Lets go of all records that end at `before` or earlier, as far as they fill whole segments;
-    /// those segments become spares. Blocks on the directory, for one rename and sync each.
+    /// those segments become spares. If they are fewer than [`Self::prepare`] asked for, because what
+    /// stays is long, makes more: otherwise the log might be full before it can be cut again. Blocks
+    /// on the directory, for one rename and sync each.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk is full or fails.
     pub fn trim(&mut self, before: Lsn) -> io::Result<()> {
         assert!(before <= self.durable, "only what is durable is ever obsolete");
-        self.segments.trim(before)
+        self.segments.trim(before)?;
+        self.prepare(self.spares)
     }
 
     /// The files, for the ring (descriptors), the simulator (faults) and snapshots.
