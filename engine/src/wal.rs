@@ -328,6 +328,16 @@ impl<S: Storage> Wal<S> {
         self.segments.prepare(self.base_after(self.end), spares)
     }
 
+    /// Makes the next segment if it is missing: for who must go on before the log can be cut. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full or fails.
+    pub fn extend(&mut self) -> io::Result<()> {
+        self.segments.prepare(self.base_after(self.end), 1)
+    }
+
     /// Lets go of all records that end at `before` or earlier, as far as they fill whole segments;
     /// those segments become spares. If they are fewer than [`Self::prepare`] asked for, because what
     /// stays is long, makes more: otherwise the log might be full before it can be cut again. Blocks

@@ -354,10 +354,12 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     /// One more piece of every snapshot that is being saved or sent.
     pub(super) fn continue_snapshots(&mut self) -> std::io::Result<()> {
         self.snapshots.continue_sending(&self.state, &mut self.connections);
-        match &mut self.wal {
-            Some(wal) => self.snapshots.continue_saving(&self.state, wal),
-            None => Ok(()),
+        let Some(wal) = &mut self.wal else { return Ok(()) };
+        if !self.state.is_whole() {
+            // The log can be cut only when it has brought all that the received snapshot lacks.
+            wal.extend()?;
         }
+        self.snapshots.continue_saving(&self.state, wal)
     }
 
     /// Takes in a piece of another replica's snapshot; true when it was the last and this replica

@@ -27,8 +27,9 @@ pub(super) struct Snapshots {
     saving: Option<Saving>,
     sending: [Option<Sending>; REPLICAS_MAX],
     receiving: Option<Receiving>,
-    /// The end of the checkpoint that the last snapshot began with.
-    begun_at: Lsn,
+    /// The end of the checkpoint that the log begins with. What that takes does not count for the
+    /// next snapshot: a checkpoint longer than the log between two would make them follow each other.
+    checkpoint_end: Lsn,
     /// Where the log goes on after the snapshot that is on disk.
     kept_from: Lsn,
     buffer: Vec<u8>,
@@ -64,7 +65,7 @@ impl Snapshots {
     pub(super) fn is_due(&self, end: Lsn, next: Slot, every_bytes: u64) -> bool {
         self.saving.is_none()
             && self.receiving.as_ref().is_none_or(|receiving| receiving.slot <= next)
-            && end.0 - self.begun_at.0 >= every_bytes
+            && end.0 - self.checkpoint_end.0 >= every_bytes
     }
 
     /// Begins a snapshot for the disk. The caller lets the protocol append its checkpoint next, and
@@ -82,10 +83,8 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The protocol's checkpoint ends here in the log. What it takes does not count for the next
-    /// snapshot: a checkpoint longer than the log between two would make them follow each other.
+    /// The protocol's checkpoint ends here in the log.
     pub(super) fn checkpointed(&mut self, until: Lsn) {
-        self.begun_at = until;
         if let Some(saving) = &mut self.saving {
             saving.until = until;
         }
@@ -94,7 +93,7 @@ impl Snapshots {
     /// Recovery has read the snapshot after which the log goes on at `from`.
     pub(super) fn recovered(&mut self, from: Lsn, end: Lsn) {
         self.kept_from = from;
-        self.begun_at = end;
+        self.checkpoint_end = end;
     }
 
     /// Copies one more piece to the disk; at the end cuts the log.
@@ -109,6 +108,7 @@ impl Snapshots {
             // old snapshot counts until the checkpoint is durable.
             if wal.durable() >= saving.until {
                 let (from, slot) = (saving.from, saving.slot);
+                self.checkpoint_end = saving.until;
                 self.saving = None;
                 self.kept_from = from;
                 commit(wal, from, slot)?;

@@ -600,6 +600,11 @@ impl<P: Protocol> World<P> {
             .into_iter()
             .filter_map(|scheduled| match scheduled.event {
                 Event::End(fault, replica) => Some((fault, replica)),
+                Event::Written(..) => {
+                    // A slow disk would take minutes.
+                    self.events.push(Scheduled { at: self.now, ..scheduled });
+                    None
+                }
                 _ => {
                     self.events.push(scheduled);
                     None
