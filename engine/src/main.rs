@@ -252,6 +252,7 @@ struct Campaign {
 impl Visit for Campaign {
     type Output = ExitCode;
 
+    #[expect(clippy::disallowed_methods, reason = "how fast it goes is for people")]
     fn visit<P: Protocol + 'static>(self) -> ExitCode {
         let Self { options, trace } = self;
         if trace {

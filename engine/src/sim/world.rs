@@ -242,7 +242,8 @@ impl<P: Protocol> World<P> {
             }
             Err(_) if self.machines[replica].disk.fails() => self.repair_later(replica),
             Err(sentence) => {
-                self.failure.get_or_insert(format!("replica {replica} cannot start: {sentence}"));
+                let failure = || format!("replica {replica} cannot start: {sentence}");
+                self.failure.get_or_insert_with(failure);
             }
         }
     }
@@ -584,8 +585,13 @@ impl<P: Protocol> World<P> {
                 .collect(),
             plan::Action::Deafen => others().map(|other| (other, replica)).collect(),
             plan::Action::Mute => others().map(|other| (replica, other)).collect(),
-            plan::Action::Separate if next != replica => vec![(replica, next), (next, replica)],
-            _ => Vec::new(),
+            plan::Action::Separate if next == replica => Vec::new(),
+            plan::Action::Separate => vec![(replica, next), (next, replica)],
+            plan::Action::Crash
+            | plan::Action::Pause
+            | plan::Action::SlowProcessor
+            | plan::Action::SlowDisk
+            | plan::Action::FailDisk => Vec::new(),
         }
     }
 
@@ -605,7 +611,7 @@ impl<P: Protocol> World<P> {
                     self.events.push(Scheduled { at: self.now, ..scheduled });
                     None
                 }
-                _ => {
+                Event::Turn(_) | Event::Parcel(..) | Event::Fault(_) => {
                     self.events.push(scheduled);
                     None
                 }
