@@ -101,14 +101,18 @@ impl Clients {
     fn draw(&mut self, index: usize, invoked_at: u64, random: &mut Random) -> Operation {
         self.values += 1;
         let op = match self.service {
-            Service::Registers => random.pick(&[Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete]),
+            // Mostly reads, or every value would be overwritten before a second one sees it.
+            Service::Registers => {
+                random.pick(&[Op::Get, Op::Get, Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete])
+            }
             Service::StateMachine => {
                 random.pick(&[Op::Get, Op::Put, Op::Put, Op::Delete, Op::CompareAndSwap, Op::Add])
             }
         };
         // Sums have keys of their own: an id is no number to add to.
         let key = random.below(self.keys) + if op == Op::Add { 100 } else { 0 };
-        let key = if op == Op::Get && random.percent(30) { key + 100 } else { key };
+        let sums = self.service == Service::StateMachine;
+        let key = if op == Op::Get && sums && random.percent(30) { key + 100 } else { key };
         let mut value = self.values.to_le_bytes().to_vec();
         match op {
             Op::Get => value.clear(),

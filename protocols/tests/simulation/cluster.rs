@@ -10,7 +10,7 @@ use crate::clients::{Clients, Send};
 use crate::disk::Disk;
 use crate::history;
 use crate::mutation::Mutation;
-use crate::plan::{MICROSECOND, MILLISECOND, Plan};
+use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
 use crate::replica::{Answer, Output, Packet, Replica};
 
@@ -20,7 +20,9 @@ const OPERATIONS_AFTER: usize = 3;
 const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
 /// How long the replicas may then take to agree.
 const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
-const CLIENT_PATIENCE_NS: u64 = 8 * MILLISECOND;
+
+/// How many times slower the one slow disk is.
+const SLOW_DISK: u64 = 40;
 
 enum Event {
     Packet { from: ReplicaId, to: ReplicaId, packet: Packet },
@@ -122,7 +124,8 @@ impl<P: Protocol> Cluster<P> {
     fn begin(&mut self) {
         (0..self.replicas.len()).for_each(|replica| self.start(replica));
         (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
-        self.after(self.plan.faults_every_ns, Event::Fault);
+        let divided = self.plan.faults == Faults::Partitions;
+        self.after(if divided { 0 } else { self.plan.faults_every_ns }, Event::Fault);
     }
 
     /// Runs until a moment or until `done`, and says whether it was the latter.
@@ -201,7 +204,9 @@ impl<P: Protocol> Cluster<P> {
         replica.propose(self.now, &mut output);
         let life = replica.lives;
         if replica.disk.begin_flush() {
-            let disk_ns = self.random.between(1, self.plan.disk_ns_max);
+            let slow = index == 0 && self.faulty && self.plan.faults == Faults::Partitions;
+            let disk_ns_max = self.plan.disk_ns_max * if slow { SLOW_DISK } else { 1 };
+            let disk_ns = self.random.between(1, disk_ns_max);
             self.after(disk_ns, Event::Flushed { replica: index, life });
         }
         if let Some(at) = self.replicas[index].deadline().map(|at| at.max(self.now))
@@ -255,7 +260,8 @@ impl<P: Protocol> Cluster<P> {
         let twice = if P::SERVICE == Service::Registers { 0 } else { self.plan.twice_percent };
         self.travel(twice, |_| Event::Request { to, command: command.clone() });
         // Clients back off, or their repeats would keep a slow group from ever answering.
-        let patience_ns = (CLIENT_PATIENCE_NS << repeats.min(4)) + self.random.below(MILLISECOND);
+        let patience_ns =
+            (self.plan.patience_ns << repeats.min(4)) + self.random.below(MILLISECOND);
         self.after(patience_ns, Event::ClientTimeout { client, attempt });
     }
 
@@ -280,7 +286,26 @@ impl<P: Protocol> Cluster<P> {
         if !self.faulty {
             return;
         }
-        let replica = usize::try_from(self.random.below(self.replicas.len() as u64)).expect("few");
+        match self.plan.faults {
+            Faults::Mixed => self.any_fault(),
+            Faults::Partitions => self.divide(),
+            Faults::Flapping => self.flap(),
+        }
+        let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
+        self.after(pause_ns, Event::Fault);
+    }
+
+    fn any_replica(&mut self) -> usize {
+        usize::try_from(self.random.below(self.replicas.len() as u64)).expect("few")
+    }
+
+    fn take_checkpoint(&mut self, replica: usize) {
+        self.summary.checkpoints += 1;
+        self.step(replica, Replica::checkpoint);
+    }
+
+    fn any_fault(&mut self) {
+        let replica = self.any_replica();
         match self.random.below(12) {
             0..3 if self.replicas[replica].life.is_some() => self.crash(replica),
             3..7 => {
@@ -288,14 +313,50 @@ impl<P: Protocol> Cluster<P> {
                 down.into_iter().for_each(|replica| self.start(replica));
             }
             7..9 => {
-                self.summary.checkpoints += 1;
-                self.step(replica, Replica::checkpoint);
+                self.take_checkpoint(replica);
             }
             9..11 => self.partition(),
             _ => self.links = [[true; REPLICAS_MAX]; REPLICAS_MAX],
         }
-        let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
-        self.after(pause_ns, Event::Fault);
+    }
+
+    /// Draws who hears whom. A replica may crash before, and come back at once.
+    fn divide(&mut self) {
+        let replica = if self.random.percent(50) { 0 } else { self.any_replica() };
+        match self.random.below(6) {
+            0..3 => {
+                self.crash(replica);
+                self.start(replica);
+            }
+            3 => self.take_checkpoint(replica),
+            _ => {}
+        }
+        let both_ways = self.random.percent(50);
+        for from in 0..REPLICAS_MAX {
+            for to in 0..from {
+                self.links[from][to] = self.random.percent(60);
+                let same = self.links[from][to];
+                self.links[to][from] = if both_ways { same } else { self.random.percent(60) };
+            }
+        }
+    }
+
+    /// Replica 1 crashes and comes back at once. It is the only one that others hear, and most
+    /// often just one of them.
+    fn flap(&mut self) {
+        let hub = 1.min(self.replicas.len() - 1);
+        let friend = self.any_replica();
+        self.links = [[false; REPLICAS_MAX]; REPLICAS_MAX];
+        for other in 0..REPLICAS_MAX {
+            let heard = friend == hub || friend == other;
+            (self.links[other][hub], self.links[hub][other]) = (heard, heard);
+        }
+        if self.random.percent(20) {
+            self.take_checkpoint(hub);
+        } else {
+            self.crash(hub);
+            self.start(hub);
+        }
     }
 
     /// Cuts single directions, or splits the group in two.

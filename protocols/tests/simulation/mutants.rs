@@ -7,7 +7,7 @@ use synod_protocols::protocol::Protocol;
 use synod_protocols::unreplicated::Unreplicated;
 
 use crate::mutation::Mutation;
-use crate::plan::{MICROSECOND, MILLISECOND, Plan};
+use crate::plan::Plan;
 use crate::randomised::outcome;
 use crate::transcripts::replay;
 
@@ -17,13 +17,7 @@ const SEEDS_MAX: u64 = 10_000;
 /// Runs seeds until one fails, and insists that it fails for the expected reason.
 fn is_noticed<P: Protocol>(mutation: Mutation, reason: &str) {
     for seed in 0..SEEDS_MAX {
-        let mut plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(seed) };
-        if seed % 2 == 1 {
-            // A slow disk and many crashes: what leaves too early is lost more often.
-            plan.disk_ns_max = 3 * MILLISECOND;
-            plan.network_ns_max = 50 * MICROSECOND;
-            plan.faults_every_ns = MILLISECOND;
-        }
+        let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(seed) };
         if let Err(failure) = outcome::<P>(&plan)
             && failure.contains(reason)
         {
