@@ -5,7 +5,7 @@ use std::rc::Rc;
 use synod_protocols::types::Payload;
 
 /// Bytes outside of any arena: on a disk or on the network.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Bytes {
     pub(crate) shared: Rc<[u8]>,
     pub(crate) commands: u32,
@@ -68,7 +68,7 @@ impl Arena {
     /// The whole block of a handle, to put on a disk or on the network.
     pub(crate) fn share(&self, payload: Payload) -> Bytes {
         if payload.is_empty() {
-            return Bytes { shared: Rc::from([]), commands: 0 };
+            return Bytes::default();
         }
         let bytes = &self.block(payload).bytes;
         assert_eq!(bytes.shared.len(), payload.bytes as usize, "only whole payloads travel");

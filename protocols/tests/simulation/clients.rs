@@ -150,7 +150,10 @@ impl Clients {
         client.target += 1;
         client.repeats += 1;
         let operation = &self.history[client.operation?];
-        if self.service == Service::Registers && operation.op != Op::Get {
+        let repeats = self.service == Service::StateMachine
+            || operation.op == Op::Get
+            || self.mutation == Some(Mutation::RepeatsWrites);
+        if !repeats {
             client.operation = None;
             client.session = SessionId::new(client.session.client(), client.session.index() + 1);
             return None;

@@ -79,6 +79,9 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     if !cluster.run_until(cluster.now + SETTLE_NS_MAX, Cluster::settled) {
         return Err("the replicas did not come to hold the same".into());
     }
+    if let Some(Mutation::Records(damage)) = plan.mutation {
+        damage.apply(&mut cluster.clients.history, &mut cluster.random);
+    }
     history::check(&cluster.clients.history)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();
@@ -88,9 +91,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
-        if plan.mutation == Some(Mutation::QuorumsOfOne) {
-            (plan.parameters[2], plan.parameters[3]) = (1, 1);
-        }
+        break_quorums(&mut plan);
         let mut random = Random::new(plan.seed ^ 0x5eed);
         let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
         let replicas: Vec<_> = ids
@@ -227,10 +228,7 @@ impl<P: Protocol> Cluster<P> {
             self.travel(self.plan.twice_percent, |_| Event::Answer(answer.clone()));
         }
         let from = self.replicas[index].config.id;
-        for (to, mut packet) in output.packets {
-            if self.plan.mutation == Some(Mutation::HidesVotes) {
-                hide_votes(&mut packet);
-            }
+        for (to, packet) in output.packets {
             if to == from {
                 // What a replica tells itself cannot get lost while it lives, nor overtake.
                 self.after(0, Event::Packet { from, to, packet });
@@ -245,7 +243,6 @@ impl<P: Protocol> Cluster<P> {
     /// Whether a broken network drops the packet.
     fn lost(&self, packet: &Packet) -> bool {
         match (self.plan.mutation, packet) {
-            (Some(Mutation::HidesVotes), Packet::Message { message, .. }) => message[0] == VOTED,
             (Some(Mutation::DropsMessages(kind)), Packet::Message { message, .. }) => {
                 message[0] == kind
             }
@@ -418,16 +415,13 @@ impl<P: Protocol> Cluster<P> {
     }
 }
 
-/// The kinds of Multi-Paxos' messages that [`Mutation::HidesVotes`] is about.
-const VOTED: u8 = 2;
-const PROMISE: u8 = 3;
-
-/// Makes a promise say that there are no votes: its last fields are `more` and the set of votes.
-fn hide_votes(packet: &mut Packet) {
-    if let Packet::Message { message, .. } = packet
-        && message[0] == PROMISE
-    {
-        let fields = message.len() - 5;
-        message[fields..].fill(0);
+/// Makes the quorums of Multi-Paxos too small, if that is what is broken.
+fn break_quorums(plan: &mut Plan) {
+    let [_, _, phase1, phase2, ..] = &mut plan.parameters;
+    match plan.mutation {
+        Some(Mutation::QuorumsOfOne) => (*phase1, *phase2) = (1, 1),
+        Some(Mutation::SmallPhase1Quorums) => *phase1 = (*phase1 - 1).max(1),
+        Some(Mutation::SmallPhase2Quorums) => *phase2 = (*phase2 - 1).max(1),
+        _ => {}
     }
 }

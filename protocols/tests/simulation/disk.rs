@@ -104,6 +104,12 @@ impl Disk {
         self.first = start;
     }
 
+    /// Breaks a checkpoint: its records of one kind are missing.
+    pub(crate) fn leave_out(&mut self, start: u64, kind: u8) {
+        let records = self.log.split_off(usize::try_from(start - self.first).expect("small"));
+        self.log.extend(records.into_iter().filter(|logged| logged.record[0] != kind));
+    }
+
     /// Breaks the disk: the last durable record is gone.
     pub(crate) fn lose_last(&mut self) {
         if self.log.pop_back().is_some() {

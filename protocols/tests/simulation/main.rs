@@ -6,8 +6,10 @@
 mod arena;
 mod clients;
 mod cluster;
+mod damage;
 mod disk;
 mod history;
+mod misreading;
 mod mutants;
 mod mutation;
 mod plan;

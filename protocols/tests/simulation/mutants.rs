@@ -1,112 +1,304 @@
-//! Worlds with one rule broken. Each must be noticed within so many seeds, or the checks are
-//! worth nothing.
+//! Protocols, worlds and histories with one rule broken. Each must be noticed within a few seeds,
+//! by a check that is meant for it, or the checks are worth nothing.
+//!
+//! `scripts/mutants` runs the one test of this file with more trials and shows its table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic;
+use std::thread;
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::unreplicated::Unreplicated;
 
+use crate::damage::Damage;
 use crate::mutation::Mutation;
 use crate::plan::Plan;
 use crate::randomised::outcome;
-use crate::transcripts::replay;
 
-/// Seeds after which a mutant counts as unnoticed.
-const SEEDS_MAX: u64 = 10_000;
+/// Seeds of one trial, after which the mutant counts as survived.
+const SEEDS_MAX: u64 = 400;
+/// Trials of each mutant, unless `SYNOD_TRIALS` says otherwise.
+const TRIALS: u64 = 3;
+/// What a median and a 95th percentile of seeds should not exceed.
+const MEDIAN_MAX: u64 = 20;
+const P95_MAX: u64 = 200;
 
-/// Runs seeds until one fails, and insists that it fails for the expected reason.
-fn is_noticed<P: Protocol>(mutation: Mutation, reason: &str) {
-    for seed in 0..SEEDS_MAX {
-        let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(seed) };
-        if let Err(failure) = outcome::<P>(&plan)
-            && failure.contains(reason)
-        {
-            let first = failure.lines().next().unwrap_or_default();
-            println!("{} {mutation:?}: noticed after {} seeds: {first}", P::NAME, seed + 1);
-            return;
-        }
+/// What noticed a mutant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Check {
+    /// Two replicas committed different batches for one slot.
+    Agreement,
+    /// What clients saw is not linearizable.
+    History,
+    /// Clients were not served after all faults had ended.
+    Progress,
+    /// The replicas did not come to hold the same.
+    Convergence,
+    /// An assertion failed, of the protocol or of the world that it runs in.
+    Assertion,
+}
+
+const ANY: &[Check] =
+    &[Check::Agreement, Check::History, Check::Progress, Check::Convergence, Check::Assertion];
+
+impl Check {
+    /// Which check a failure came from; `None` when a check could not decide.
+    fn of(failure: &str) -> Option<Self> {
+        let parts = [
+            ("two values are chosen", Some(Self::Agreement)),
+            ("is not linearizable", Some(Self::History)),
+            ("linearizability is unknown", None),
+            ("no progress", Some(Self::Progress)),
+            ("did not come to hold the same", Some(Self::Convergence)),
+        ];
+        let found = parts.iter().find(|(part, _)| failure.contains(part));
+        found.map_or(Some(Self::Assertion), |(_, check)| *check)
     }
-    panic!("{} {mutation:?}: not noticed in {SEEDS_MAX} seeds", P::NAME);
 }
 
-macro_rules! mutants {
-    ($($name:ident: $protocol:ty, $mutation:expr, $reason:literal;)*) => {$(
-        #[test]
-        fn $name() {
-            is_noticed::<$protocol>($mutation, $reason);
+impl fmt::Display for Check {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Agreement => "agreement",
+            Self::History => "history",
+            Self::Progress => "progress",
+            Self::Convergence => "convergence",
+            Self::Assertion => "assertion",
+        })
+    }
+}
+
+/// One row of the table.
+struct Mutant {
+    protocol: &'static str,
+    name: &'static str,
+    /// The checks that are meant to notice it. A seed that fails otherwise does not count.
+    checks: &'static [Check],
+    run: Box<dyn Fn(u64) -> Option<Check>>,
+}
+
+type Row = (&'static str, Mutation, &'static [Check]);
+
+/// The mutants of `P`, shown as those of `protocol`.
+fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
+    let mutant = |&(name, mutation, checks): &Row| {
+        let run = move |seed| {
+            let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(seed) };
+            outcome::<P>(&plan).err().and_then(|failure| Check::of(&failure))
+        };
+        Mutant { protocol, name, checks, run: Box::new(run) }
+    };
+    rows.iter().map(mutant).collect()
+}
+
+const AGREEMENT: &[Check] = &[Check::Agreement];
+const HISTORY: &[Check] = &[Check::History];
+const PROGRESS: &[Check] = &[Check::Progress];
+
+const UNREPLICATED: &[Row] = &[
+    ("answers before the disk", Mutation::SendsEarly, AGREEMENT),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets its log", Mutation::ForgetsRecords(1), ANY),
+    ("forgets checkpoints", Mutation::ForgetsRecords(2), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, HISTORY),
+    ("checkpoint without what is in flight", Mutation::CheckpointsWithout(1), ANY),
+    ("checkpoint without its position", Mutation::CheckpointsWithout(2), ANY),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, HISTORY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
+const MULTI_PAXOS: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
+    ("promises before the disk", Mutation::SendsKindEarly(3), AGREEMENT),
+    ("votes before the disk", Mutation::SendsKindEarly(5), AGREEMENT),
+    ("loses its last record", Mutation::LosesLastRecord, AGREEMENT),
+    ("forgets promises", Mutation::ForgetsRecords(1), AGREEMENT),
+    ("forgets votes", Mutation::ForgetsRecords(2), AGREEMENT),
+    ("forgets what it learned", Mutation::ForgetsRecords(3), ANY),
+    ("forgets checkpoints", Mutation::ForgetsRecords(4), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(5), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without promises", Mutation::CheckpointsWithout(4), ANY),
+    ("checkpoint without votes", Mutation::CheckpointsWithout(2), AGREEMENT),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("phase 1 ignores votes", Mutation::HidesVotes, AGREEMENT),
+    ("phase 1 skips the tail", Mutation::SkipsTail, AGREEMENT),
+    ("phase 1 picks the lowest ballot", Mutation::PicksLowestBallot, AGREEMENT),
+    ("phase 1 fills with nothing", Mutation::FillsWithNothing, AGREEMENT),
+    ("phase 1 counts each promise twice", Mutation::CountsTwice(3), AGREEMENT),
+    ("phase 1 counts repeats", Mutation::CountsRepeats(3), AGREEMENT),
+    ("phase-1 quorum of one less", Mutation::SmallPhase1Quorums, AGREEMENT),
+    ("phase-2 quorum of one less", Mutation::SmallPhase2Quorums, AGREEMENT),
+    ("quorums of one", Mutation::QuorumsOfOne, AGREEMENT),
+    ("votes below its promise", Mutation::VotesBelowPromise, AGREEMENT),
+    ("counts each vote twice", Mutation::CountsTwice(5), AGREEMENT),
+    ("counts repeated votes", Mutation::CountsRepeats(5), AGREEMENT),
+    ("bound applies to older ballots", Mutation::TrustsBound, AGREEMENT),
+    ("teaches what it voted for", Mutation::TeachesVotes, AGREEMENT),
+    ("applies past a hole", Mutation::LearnsPastHoles, AGREEMENT),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("votes of phase 1 get lost", Mutation::DropsMessages(2), PROGRESS),
+    ("never learns", Mutation::DropsMessages(9), ANY),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
+const ABD: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, HISTORY),
+    ("answers queries before the disk", Mutation::SendsKindEarly(2), HISTORY),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(4), HISTORY),
+    ("lives before the disk", Mutation::SendsKindEarly(5), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets its lives", Mutation::ForgetsRecords(1), ANY),
+    ("forgets writes", Mutation::ForgetsRecords(2), HISTORY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("read without write-back", Mutation::IgnoresWriteBacks, HISTORY),
+    ("read of one replica", Mutation::ReadsLocally, HISTORY),
+    ("counts each answer twice", Mutation::CountsTwice(2), HISTORY),
+    ("counts repeated answers", Mutation::CountsRepeats(2), HISTORY),
+    ("counts each acknowledgement twice", Mutation::CountsTwice(4), HISTORY),
+    ("counts repeated acknowledgements", Mutation::CountsRepeats(4), HISTORY),
+    ("write without a query", Mutation::WritesWithoutTags, HISTORY),
+    ("tag without its writer", Mutation::TagsWithoutWriter, ANY),
+    ("older tag overwrites newer", Mutation::StoresOlderTags, HISTORY),
+    ("acknowledges what it ignores", Mutation::IgnoresWrites, HISTORY),
+    ("acknowledgements get lost", Mutation::DropsMessages(4), PROGRESS),
+    ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
+];
+
+const CHECKER: &[Row] = &[
+    ("stale read", Mutation::Records(Damage::StaleRead), HISTORY),
+    ("value from nowhere", Mutation::Records(Damage::ReadFromNowhere), HISTORY),
+    ("read of nothing", Mutation::Records(Damage::ReadOfNothing), HISTORY),
+    ("read before its write", Mutation::Records(Damage::ReadBeforeItsWrite), HISTORY),
+    ("two reads swapped", Mutation::Records(Damage::ReadsSwapped), HISTORY),
+    ("two writes swapped", Mutation::Records(Damage::WritesSwapped), HISTORY),
+    ("lost write", Mutation::Records(Damage::LostWrite), HISTORY),
+    ("addition counted twice", Mutation::Records(Damage::AddedTwice), HISTORY),
+    ("compare-and-swap swapped anyway", Mutation::Records(Damage::SwappedAnyway), HISTORY),
+];
+
+/// Every mutant, or those whose protocol or name `SYNOD_MUTANTS` gives.
+fn mutants() -> Vec<Mutant> {
+    let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
+    mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Abd>("abd", ABD));
+    mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
+    if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
+        mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
+        assert!(!mutants.is_empty(), "there are no mutants of {wanted}");
+    }
+    mutants
+}
+
+/// What all trials of one mutant came to.
+#[derive(Default)]
+struct Trials {
+    /// Seeds until it was noticed, for each trial, in ascending order.
+    seeds: Vec<u64>,
+    killed_by: BTreeMap<Check, u64>,
+    survived: u64,
+}
+
+impl Trials {
+    fn of(mutant: &Mutant, count: u64) -> Self {
+        let mut trials = Self::default();
+        for trial in 0..count {
+            // Trials share no seeds.
+            let first = trial << 32;
+            let killed = (first..first + SEEDS_MAX).find_map(|seed| {
+                let check = (mutant.run)(seed).filter(|check| mutant.checks.contains(check))?;
+                Some((seed - first + 1, check))
+            });
+            match killed {
+                Some((seeds, check)) => {
+                    trials.seeds.push(seeds);
+                    *trials.killed_by.entry(check).or_insert(0) += 1;
+                }
+                None => trials.survived += 1,
+            }
         }
-    )*};
+        trials.seeds.sort_unstable();
+        trials
+    }
+
+    /// The checks that killed it, most frequent first.
+    fn killers(&self) -> String {
+        let mut killers: Vec<_> =
+            self.killed_by.iter().map(|(check, times)| (times, check)).collect();
+        killers.sort_by_key(|&(times, _)| std::cmp::Reverse(times));
+        let names: Vec<String> = killers.iter().map(|(_, check)| check.to_string()).collect();
+        names.join(", ")
+    }
+
+    fn figures(&self) -> String {
+        if self.survived > 0 {
+            let trials = self.survived + self.seeds.len() as u64;
+            return format!("survived {} of {trials} trials", self.survived);
+        }
+        let slow =
+            percentile(&self.seeds, 50) > MEDIAN_MAX || percentile(&self.seeds, 95) > P95_MAX;
+        format!("{} {}", spread(&self.seeds), if slow { "slow" } else { "" })
+    }
 }
 
-mutants! {
-    unreplicated_answers_early: Unreplicated, Mutation::SendsEarly, "two values are chosen";
-    unreplicated_loses_its_last_record: Unreplicated, Mutation::LosesLastRecord, "";
-    unreplicated_cuts_its_log_early: Unreplicated, Mutation::CutsLogEarly, "";
-    unreplicated_client_repeats_as_new: Unreplicated, Mutation::RepeatsAsNew,
-        "is not linearizable";
-
-    multi_paxos_sends_early: MultiPaxos, Mutation::SendsEarly, "two values are chosen";
-    multi_paxos_votes_early: MultiPaxos, Mutation::SendsKindEarly(5), "two values are chosen";
-    multi_paxos_loses_its_last_record: MultiPaxos, Mutation::LosesLastRecord,
-        "two values are chosen";
-    multi_paxos_forgets_promises: MultiPaxos, Mutation::ForgetsRecords(1), "two values are chosen";
-    multi_paxos_forgets_votes: MultiPaxos, Mutation::ForgetsRecords(2), "two values are chosen";
-    multi_paxos_forgets_what_it_learned: MultiPaxos, Mutation::ForgetsRecords(3), "";
-    multi_paxos_forgets_checkpoints: MultiPaxos, Mutation::ForgetsRecords(4), "";
-    multi_paxos_hides_votes: MultiPaxos, Mutation::HidesVotes, "two values are chosen";
-    multi_paxos_loses_every_vote_of_phase_1: MultiPaxos, Mutation::DropsMessages(2), "no progress";
-    multi_paxos_never_learns: MultiPaxos, Mutation::DropsMessages(9), "";
-    multi_paxos_quorums_of_one: MultiPaxos, Mutation::QuorumsOfOne, "two values are chosen";
-    multi_paxos_snapshots_without_sessions: MultiPaxos, Mutation::SnapshotsWithoutSessions, "";
-    multi_paxos_cuts_its_log_early: MultiPaxos, Mutation::CutsLogEarly, "";
-    multi_paxos_forgets_what_was_installed: MultiPaxos, Mutation::ForgetsInstalled, "";
-    multi_paxos_client_repeats_as_new: MultiPaxos, Mutation::RepeatsAsNew, "is not linearizable";
-
-    abd_sends_early: Abd, Mutation::SendsEarly, "is not linearizable";
-    abd_answers_queries_early: Abd, Mutation::SendsKindEarly(2), "is not linearizable";
-    abd_acknowledges_writes_early: Abd, Mutation::SendsKindEarly(4), "is not linearizable";
-    abd_loses_its_last_record: Abd, Mutation::LosesLastRecord, "";
-    abd_forgets_its_lives: Abd, Mutation::ForgetsRecords(1), "";
-    abd_forgets_writes: Abd, Mutation::ForgetsRecords(2), "is not linearizable";
-    abd_ignores_writes: Abd, Mutation::IgnoresWrites, "is not linearizable";
-    abd_loses_acknowledgements: Abd, Mutation::DropsMessages(4), "no progress";
+fn percentile(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(0)
 }
 
-/// A promise that leaves early matters only if the acceptor then votes for the old leader and the
-/// new leader did not hear of it: too rare for random plans, so the steps are written down.
-const LOST_PROMISE: &str = "
-> cluster 3
-> timeout r0
-> deliver
-> timeout r2
-> write r2
-> deliver r2 r1
-> crash r1
-> start r1
-> deliver r1 r2
-> deliver r2 r2
-> write r2
-> deliver r2 r2
-> put r0 1 10
-> deliver r0 r1
-> write r1
-> deliver r1 r0
-> write r0
-> deliver r0 r0
-> put r2 1 20
-> deliver r2 r1
-> write r1
-> deliver r1 r2
-> write r2
-> deliver r2 r2
-";
+fn spread(sorted: &[u64]) -> String {
+    let (median, p95) = (percentile(sorted, 50), percentile(sorted, 95));
+    format!("{median:>6} {p95:>5} {:>5}", sorted.last().unwrap_or(&0))
+}
+
+fn trials() -> u64 {
+    std::env::var("SYNOD_TRIALS").map_or(TRIALS, |trials| trials.parse().expect("a number"))
+}
+
+/// Mutants panic often, which is no news on this thread.
+fn silence_panics() {
+    let (usual, here) = (panic::take_hook(), thread::current().id());
+    panic::set_hook(Box::new(move |panic| {
+        if thread::current().id() != here {
+            usual(panic);
+        }
+    }));
+}
 
 #[test]
-fn multi_paxos_promises_early() {
-    replay::<MultiPaxos>(LOST_PROMISE, None);
-    let mutation = Some(Mutation::SendsKindEarly(3));
-    let broken = std::panic::catch_unwind(|| replay::<MultiPaxos>(LOST_PROMISE, mutation));
-    let message = broken.expect_err("two values were chosen for one slot, and nobody noticed");
-    let message = message.downcast_ref::<String>().expect("a formatted message");
-    assert!(message.contains("two values are chosen"), "{message}");
+fn every_mutant_is_noticed() {
+    let (mutants, trials) = (mutants(), trials());
+    silence_panics();
+    println!("\n{:<13} {:<38} {:<24} median   p95   max", "protocol", "mutant", "killed by");
+    let (mut seeds, mut survivors) = (Vec::new(), 0);
+    for (index, mutant) in mutants.iter().enumerate() {
+        eprintln!("{}/{} {}: {}", index + 1, mutants.len(), mutant.protocol, mutant.name);
+        let result = Trials::of(mutant, trials);
+        let row = format!(
+            "{:<13} {:<38} {:<24} {}",
+            mutant.protocol,
+            mutant.name,
+            result.killers(),
+            result.figures()
+        );
+        println!("{}", row.trim_end());
+        survivors += usize::from(result.survived > 0);
+        seeds.extend(result.seeds);
+    }
+    seeds.sort_unstable();
+    println!(
+        "{} mutants, {} killed; seeds to kill over all trials: median {}, p95 {}",
+        mutants.len(),
+        mutants.len() - survivors,
+        percentile(&seeds, 50),
+        percentile(&seeds, 95)
+    );
+    drop(panic::take_hook());
+    assert_eq!(survivors, 0, "so many mutants survived");
 }

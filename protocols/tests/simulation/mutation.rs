@@ -1,30 +1,77 @@
-//! Ways to break the world around a protocol, to show that the checks can fail.
+//! Ways to break a protocol or the world around it, to show that the checks can fail.
 
-/// One break of one rule that the protocols rely on, or of the protocol as seen from outside.
+use crate::damage::Damage;
+
+/// One break of one rule. Kinds are the first bytes of messages and records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mutation {
     /// `send` does not wait for the disk.
     SendsEarly,
     /// Only messages of this kind do not wait for the disk.
     SendsKindEarly(u8),
+    /// Messages of this kind never arrive.
+    DropsMessages(u8),
+    /// An answer of this kind counts for two replicas.
+    CountsTwice(u8),
+    /// An answer of this kind that comes again counts for another replica.
+    CountsRepeats(u8),
+
     /// The last durable record is gone at a restart.
     LosesLastRecord,
     /// Records of this kind are not read back at a restart.
     ForgetsRecords(u8),
-    /// Messages of this kind never arrive.
-    DropsMessages(u8),
-    /// Multi-Paxos: promises name no votes, and the votes never arrive.
-    HidesVotes,
-    /// Quorums of one replica each.
-    QuorumsOfOne,
-    /// ABD: a replica acknowledges writes that it does not store.
-    IgnoresWrites,
+    /// Sessions are not rebuilt at a restart.
+    ForgetsSessions,
+    /// Checkpoints leave out records of this kind.
+    CheckpointsWithout(u8),
     /// Snapshots do not hold the sessions.
     SnapshotsWithoutSessions,
     /// The log is cut before the checkpoint is durable.
     CutsLogEarly,
     /// An installed snapshot is gone after a crash.
     ForgetsInstalled,
+
+    /// A replica answers reads from its own store.
+    ReadsLocally,
     /// A client that repeats a command gives it a new sequence.
     RepeatsAsNew,
+    /// A client repeats writes to registers.
+    RepeatsWrites,
+
+    /// Multi-Paxos: a candidate takes no notice of the votes that promises name.
+    HidesVotes,
+    /// Multi-Paxos: a candidate takes notice of votes for its first slot only.
+    SkipsTail,
+    /// Multi-Paxos: a candidate proposes the value of the lowest ballot again.
+    PicksLowestBallot,
+    /// Multi-Paxos: a candidate proposes nothing where it found a value.
+    FillsWithNothing,
+    /// Multi-Paxos: an acceptor votes in a ballot below its promise.
+    VotesBelowPromise,
+    /// Multi-Paxos: a follower takes whatever it voted for as chosen when the bound says so.
+    TrustsBound,
+    /// Multi-Paxos: a replica that is asked for chosen values tells its votes, too.
+    TeachesVotes,
+    /// Multi-Paxos: a value that is learned takes the next slot, whatever its own is.
+    LearnsPastHoles,
+    /// Multi-Paxos: phase-1 quorums lack a replica.
+    SmallPhase1Quorums,
+    /// Multi-Paxos: phase-2 quorums lack a replica.
+    SmallPhase2Quorums,
+    /// Multi-Paxos: quorums of one replica each.
+    QuorumsOfOne,
+
+    /// ABD: a replica acknowledges writes that it does not store.
+    IgnoresWrites,
+    /// ABD: a replica stores what writers write, not what readers write back.
+    IgnoresWriteBacks,
+    /// ABD: a replica stores whatever comes, also below the tag that it has.
+    StoresOlderTags,
+    /// ABD: a writer chooses its tag without a look at those of others.
+    WritesWithoutTags,
+    /// ABD: tags do not name their writer.
+    TagsWithoutWriter,
+
+    /// What the clients recorded is not what happened.
+    Records(Damage),
 }

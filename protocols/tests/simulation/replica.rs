@@ -1,15 +1,16 @@
 //! One replica: a protocol between its lives, its disk, and the verbs of [`Context`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use synod_protocols::command::{Commands, SessionId, Status};
+use synod_protocols::command::{Commands, Op, SessionId, Status};
 use synod_protocols::protocol::{Config, Context, Input, Protocol, Register};
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use crate::arena::{Arena, Bytes};
 use crate::disk::{Disk, Logged};
+use crate::misreading::Mail;
 use crate::mutation::Mutation;
 use crate::random::Random;
 use crate::store::{Outcome, Store, Value};
@@ -54,6 +55,8 @@ pub(crate) struct Life<P> {
     held: VecDeque<Held>,
     /// Commands that wait for room.
     waiting: VecDeque<Vec<u8>>,
+    /// How often an answer came: for those who count answers instead of replicas.
+    pub(crate) counted: BTreeMap<(ReplicaId, Vec<u8>), usize>,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl<P: Protocol> Replica<P> {
             store: self.disk.snapshot().clone(),
             held: VecDeque::new(),
             waiting: VecDeque::new(),
+            counted: BTreeMap::new(),
         };
         for Logged { record, payload } in self.disk.log().clone() {
             if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
@@ -94,6 +98,9 @@ impl<P: Protocol> Replica<P> {
             turn.replaying = true;
             life.protocol.replay(record, payload, &mut turn);
             life.arena.release(payload);
+        }
+        if self.mutation == Some(Mutation::ForgetsSessions) {
+            life.store.forget_sessions();
         }
         self.life = Some(life);
         self.step(Input::Started, now, output);
@@ -131,10 +138,10 @@ impl<P: Protocol> Replica<P> {
         let Some(life) = self.life.as_mut() else { return };
         match packet {
             Packet::Message { message, payload } => {
-                let message = P::Message::decode(&message).expect("what was encoded");
-                let payload = life.arena.insert(payload);
-                self.step(Input::Message { from, message, payload }, now, output);
-                self.life.as_mut().expect("a step ends no life").arena.release(payload);
+                let mail = Mail { peer: from, message, payload };
+                for mail in self.misread(mail, &mut output.packets) {
+                    self.take_in(mail, now, output);
+                }
             }
             Packet::Snapshot(snapshot) if snapshot.applied > life.store.applied => {
                 let applied = snapshot.applied;
@@ -149,9 +156,26 @@ impl<P: Protocol> Replica<P> {
         self.propose(now, output);
     }
 
+    fn take_in(&mut self, mail: Mail, now: u64, output: &mut Output) {
+        let Mail { peer: from, message, payload } = mail;
+        let message = P::Message::decode(&message).expect("what was encoded");
+        let life = self.life.as_mut().expect("a step ends no life");
+        let payload = life.arena.insert(payload);
+        self.step(Input::Message { from, message, payload }, now, output);
+        self.life.as_mut().expect("a step ends no life").arena.release(payload);
+    }
+
     /// Takes in one command of a client.
     pub(crate) fn request(&mut self, command: Vec<u8>, now: u64, output: &mut Output) {
         let Some(life) = self.life.as_mut() else { return };
+        if self.mutation == Some(Mutation::ReadsLocally)
+            && let Some(get) = Commands::new(&command).next().filter(|get| get.op == Op::Get)
+        {
+            let outcome = life.store.read(get.key, P::SERVICE);
+            let (session, sequence) = (get.session, get.sequence);
+            output.answers.push(Answer { session, sequence, outcome });
+            return;
+        }
         if life.waiting.len() < WAITING_MAX {
             life.waiting.push_back(command);
         }
@@ -176,9 +200,12 @@ impl<P: Protocol> Replica<P> {
     pub(crate) fn checkpoint(&mut self, now: u64, output: &mut Output) {
         let Some(mut life) = self.life.take() else { return };
         let start = self.disk.end();
-        let snapshot = life.store.clone();
+        let snapshot = snapshot(&life.store, self.mutation);
         let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);
         life.protocol.checkpoint(&mut turn);
+        if let Some(Mutation::CheckpointsWithout(kind)) = self.mutation {
+            self.disk.leave_out(start, kind);
+        }
         self.disk.checkpoint(start, snapshot);
         if self.mutation == Some(Mutation::CutsLogEarly) {
             self.disk.cut_early();
@@ -231,7 +258,16 @@ impl Turn<'_> {
     }
 }
 
-fn encoded(value: &impl Wire) -> Vec<u8> {
+/// A store as a snapshot holds it.
+fn snapshot(store: &Store, mutation: Option<Mutation>) -> Store {
+    let mut snapshot = store.clone();
+    if mutation == Some(Mutation::SnapshotsWithoutSessions) {
+        snapshot.forget_sessions();
+    }
+    snapshot
+}
+
+pub(crate) fn encoded(value: &impl Wire) -> Vec<u8> {
     let mut buffer = [0; WIRE_BYTES_MAX];
     let length = value.encode(&mut buffer);
     buffer[..length].to_vec()
@@ -305,10 +341,7 @@ impl<P: Protocol> Context<P> for Turn<'_> {
 
     fn send_snapshot(&mut self, to: ReplicaId) {
         assert!(!self.replaying, "nothing is sent during recovery");
-        let mut snapshot = self.store.clone();
-        if self.mutation == Some(Mutation::SnapshotsWithoutSessions) {
-            snapshot.forget_sessions();
-        }
+        let snapshot = snapshot(self.store, self.mutation);
         self.output.packets.push((to, Packet::Snapshot(Box::new(snapshot))));
     }
 
@@ -326,9 +359,11 @@ impl<P: Protocol> Context<P> for Turn<'_> {
     }
 
     fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload) {
-        if self.mutation != Some(Mutation::IgnoresWrites) || self.random.percent(50) {
-            let bytes = self.arena.bytes(value).to_vec();
-            self.store.write_register(key, tag, Value { deleted, bytes });
+        let value = Value { deleted, bytes: self.arena.bytes(value).to_vec() };
+        match self.mutation {
+            Some(Mutation::IgnoresWrites) if self.random.percent(50) => {}
+            Some(Mutation::StoresOlderTags) => self.store.overwrite_register(key, tag, value),
+            Some(_) | None => self.store.write_register(key, tag, value),
         }
     }
 

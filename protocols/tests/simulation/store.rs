@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use synod_protocols::command::{Command, Op, Status};
+use synod_protocols::protocol::Service;
 use synod_protocols::types::{Slot, Tag};
 
 /// The value of one key. A key that was never written is deleted, with no bytes.
@@ -100,6 +101,20 @@ impl Store {
         if present < tag {
             self.registers.insert(key, (tag, value));
         }
+    }
+
+    /// Answers a read from this store alone.
+    pub(crate) fn read(&self, key: u64, service: Service) -> Outcome {
+        let value = match service {
+            Service::StateMachine => self.values.get(&key),
+            Service::Registers => self.registers.get(&key).map(|(_, value)| value),
+        };
+        execute(&mut value.cloned().unwrap_or_default(), Op::Get, 0, &[])
+    }
+
+    /// Writes a register whatever its tag.
+    pub(crate) fn overwrite_register(&mut self, key: u64, tag: Tag, value: Value) {
+        self.registers.insert(key, (tag, value));
     }
 
     /// What a snapshot that forgets its sessions would hold.

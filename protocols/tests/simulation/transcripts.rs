@@ -27,7 +27,6 @@ use synod_protocols::types::{ReplicaId, Slot};
 use synod_protocols::wire::Wire;
 
 use crate::cluster::Cluster;
-use crate::mutation::Mutation;
 use crate::plan::Plan;
 use crate::replica::{Output, Packet, Replica};
 
@@ -41,11 +40,10 @@ struct Script<P> {
 }
 
 impl<P: Protocol> Script<P> {
-    fn cluster(options: &[&str], mutation: Option<Mutation>) -> Self {
+    fn cluster(options: &[&str]) -> Self {
         let mut plan = Plan::draw::<P>(0);
         plan.replicas = number(options[0]);
         plan.window = 4;
-        plan.mutation = mutation;
         let majority = plan.replicas as u64 / 2 + 1;
         (plan.parameters[2], plan.parameters[3]) = (majority, majority);
         for option in &options[1..] {
@@ -168,7 +166,7 @@ fn number(word: &str) -> usize {
 }
 
 /// Runs the commands of a transcript and returns it as it should be.
-pub(crate) fn replay<P: Protocol>(transcript: &str, mutation: Option<Mutation>) -> String {
+fn replay<P: Protocol>(transcript: &str) -> String {
     let mut text = String::new();
     let mut script: Option<Script<P>> = None;
     for line in transcript.lines() {
@@ -178,7 +176,7 @@ pub(crate) fn replay<P: Protocol>(transcript: &str, mutation: Option<Mutation>) 
         let Some(command) = line.strip_prefix("> ") else { continue };
         let words: Vec<&str> = command.split_whitespace().collect();
         if words[0] == "cluster" {
-            let mut cluster = Script::cluster(&words[1..], mutation);
+            let mut cluster = Script::cluster(&words[1..]);
             for index in 0..cluster.replicas.len() {
                 cluster.step(index, Replica::start);
                 cluster.write(index);
@@ -199,7 +197,7 @@ fn check<P: Protocol>() {
     for file in fs::read_dir(&folder).expect("the folder of transcripts") {
         let path = file.expect("a file").path();
         let expected = fs::read_to_string(&path).expect("a text file");
-        let actual = replay::<P>(&expected, None);
+        let actual = replay::<P>(&expected);
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, actual).expect("the file can be written");
         } else {

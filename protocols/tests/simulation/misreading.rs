@@ -1,0 +1,213 @@
+//! What a broken replica makes of its messages. A protocol that handles a message wrongly is a
+//! right one that reads another message than was sent, so the protocols need not be changed.
+
+use std::collections::BTreeMap;
+
+use synod_protocols::abd;
+use synod_protocols::multi_paxos;
+use synod_protocols::protocol::Protocol;
+use synod_protocols::types::{Ballot, ReplicaId, Slot};
+use synod_protocols::wire::Wire;
+
+use crate::arena::Bytes;
+use crate::disk::Disk;
+use crate::mutation::Mutation;
+use crate::replica::{Packet, Replica, encoded};
+
+/// A message and the other side of it: who sent it, or whom it is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    pub(crate) peer: ReplicaId,
+    pub(crate) message: Vec<u8>,
+    pub(crate) payload: Bytes,
+}
+
+impl Mail {
+    fn saying(self, message: &impl Wire) -> Self {
+        Self { message: encoded(message), ..self }
+    }
+
+    fn from(self, peer: ReplicaId) -> Self {
+        Self { peer, ..self }
+    }
+
+    fn into_packet(self) -> (ReplicaId, Packet) {
+        (self.peer, Packet::Message { message: self.message, payload: self.payload })
+    }
+}
+
+impl<P: Protocol> Replica<P> {
+    /// What this replica takes in when `mail` comes. What it says at once goes to `packets`.
+    pub(crate) fn misread(
+        &mut self,
+        mail: Mail,
+        packets: &mut Vec<(ReplicaId, Packet)>,
+    ) -> Vec<Mail> {
+        let kind = mail.message[0];
+        match self.mutation {
+            Some(Mutation::CountsTwice(counted)) if counted == kind => {
+                let other = self.after(mail.peer, 1);
+                vec![mail.clone(), mail.from(other)]
+            }
+            Some(Mutation::CountsRepeats(counted)) if counted == kind => {
+                let life = self.life.as_mut().expect("only who lives reads");
+                let times = life.counted.entry((mail.peer, mail.message.clone())).or_insert(0);
+                *times += 1;
+                let counts_for = *times - 1;
+                let peer = self.after(mail.peer, counts_for);
+                vec![mail.from(peer)]
+            }
+            Some(mutation) if P::NAME == "multi_paxos" => {
+                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
+                misread_by_multi_paxos(mutation, mail, applied, &self.disk, packets)
+            }
+            Some(mutation) if P::NAME == "abd" => vec![misread_by_abd(mutation, mail)],
+            Some(_) | None => vec![mail],
+        }
+    }
+
+    /// The replica that many places behind another.
+    fn after(&self, replica: ReplicaId, places: usize) -> ReplicaId {
+        let index = (replica.index() + places) % self.config.replicas;
+        ReplicaId(u8::try_from(index).expect("a few"))
+    }
+}
+
+fn misread_by_multi_paxos(
+    mutation: Mutation,
+    mail: Mail,
+    applied: Slot,
+    disk: &Disk,
+    packets: &mut Vec<(ReplicaId, Packet)>,
+) -> Vec<Mail> {
+    use multi_paxos::Message;
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    match (mutation, message) {
+        (Mutation::HidesVotes, Message::Voted { .. }) => Vec::new(),
+        (Mutation::HidesVotes, Message::Promise { ballot, from, until, .. }) => {
+            let promise = Message::Promise { ballot, from, until, more: false, votes: 0 };
+            vec![mail.saying(&promise)]
+        }
+        (Mutation::SkipsTail, Message::Voted { slot, .. }) if slot > applied => Vec::new(),
+        (Mutation::SkipsTail, Message::Promise { ballot, from, until, votes, .. }) => {
+            let promise = Message::Promise { ballot, from, until, more: false, votes: votes & 1 };
+            vec![mail.saying(&promise)]
+        }
+        (Mutation::PicksLowestBallot, Message::Voted { ballot, slot, accepted, chosen: false }) => {
+            let accepted = Ballot(u64::MAX - accepted.0);
+            vec![mail.saying(&Message::Voted { ballot, slot, accepted, chosen: false })]
+        }
+        (Mutation::FillsWithNothing, Message::Voted { .. }) => {
+            vec![Mail { payload: Bytes::default(), ..mail }]
+        }
+        (Mutation::VotesBelowPromise, Message::Accept { ballot, slot, .. })
+            if ballot < promised(disk) =>
+        {
+            let vote = Mail { payload: Bytes::default(), ..mail };
+            packets.push(vote.saying(&Message::Accepted { ballot, slot }).into_packet());
+            Vec::new()
+        }
+        (
+            Mutation::TrustsBound,
+            Message::Heartbeat { ballot, chosen } | Message::Accept { ballot, chosen, .. },
+        ) if ballot >= promised(disk) => {
+            let mut taken = told_as_chosen(disk, applied, mail.peer);
+            taken.truncate(usize::try_from(chosen.0.saturating_sub(applied.0)).expect("few"));
+            taken.push(mail);
+            taken
+        }
+        (Mutation::TeachesVotes, Message::Learn { .. }) => {
+            let told = told_as_chosen(disk, applied, mail.peer);
+            packets.extend(told.into_iter().map(Mail::into_packet));
+            vec![mail]
+        }
+        (Mutation::LearnsPastHoles, Message::Chosen { slot, chosen }) if slot > applied => {
+            vec![mail.saying(&Message::Chosen { slot: applied, chosen })]
+        }
+        _ => vec![mail],
+    }
+}
+
+/// The highest ballot that a Multi-Paxos acceptor has promised.
+fn promised(disk: &Disk) -> Ballot {
+    use multi_paxos::Record;
+    let ballots = disk.log().iter().map(|logged| {
+        match Record::decode(&logged.record).expect("what was encoded") {
+            Record::Promised { ballot }
+            | Record::Accepted { ballot, .. }
+            | Record::Checkpoint { ballot, .. } => ballot,
+            Record::Chosen { .. } | Record::Installed { .. } => Ballot::ZERO,
+        }
+    });
+    ballots.max().unwrap_or(Ballot::ZERO)
+}
+
+/// The votes of a Multi-Paxos acceptor from its first unapplied slot on, as far as there is no
+/// gap, each as a message that calls it chosen.
+fn told_as_chosen(disk: &Disk, applied: Slot, peer: ReplicaId) -> Vec<Mail> {
+    use multi_paxos::{Message, Record};
+    let mut votes = BTreeMap::new();
+    for logged in disk.log() {
+        if let Some(Record::Accepted { slot, .. }) = Record::decode(&logged.record) {
+            votes.insert(slot, logged.payload.clone());
+        }
+    }
+    (applied.0..)
+        .map(Slot)
+        .map_while(|slot| votes.remove(&slot).map(|payload| (slot, payload)))
+        .map(|(slot, payload)| {
+            let message = encoded(&Message::Chosen { slot, chosen: applied });
+            Mail { peer, message, payload }
+        })
+        .collect()
+}
+
+fn misread_by_abd(mutation: Mutation, mail: Mail) -> Mail {
+    use abd::Message;
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    let (writer, bytes) = (mail.peer, &mail.payload.shared);
+    let shared = match (mutation, message) {
+        (Mutation::IgnoresWriteBacks, Message::Write { .. }) => {
+            entries(bytes).filter(|entry| entry[WRITER] == writer.0).flatten().copied().collect()
+        }
+        (Mutation::TagsWithoutWriter, Message::Write { .. }) => {
+            let mut bytes = bytes.to_vec();
+            let mut at = 0;
+            while at < bytes.len() {
+                bytes[at + WRITER] = 0;
+                at += entry_bytes(&bytes[at..]);
+            }
+            bytes.into()
+        }
+        (Mutation::WritesWithoutTags, Message::Query { .. }) => {
+            let mut bytes = bytes.to_vec();
+            for item in bytes.chunks_exact_mut(16).filter(|item| item[8] == 0) {
+                // A key that nobody has written.
+                item[7] = 0xff;
+            }
+            bytes.into()
+        }
+        _ => bytes.clone(),
+    };
+    Mail { payload: Bytes { shared, commands: mail.payload.commands }, ..mail }
+}
+
+/// Where an entry of ABD's `Write` names the writer: the lowest byte of its tag, behind the key.
+const WRITER: usize = 8;
+
+/// The entries of ABD's `Write`.
+fn entries(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (entry, rest) = bytes.split_at_checked(entry_bytes(bytes))?;
+        bytes = rest;
+        (!entry.is_empty()).then_some(entry)
+    })
+}
+
+/// The length of the first entry: key, tag, place and the value's shape, then the value, padded.
+fn entry_bytes(entries: &[u8]) -> usize {
+    let shape = entries
+        .get(24..28)
+        .map_or(0, |shape| u32::from_le_bytes(shape.try_into().expect("4 bytes")) as usize);
+    if entries.is_empty() { 0 } else { 32 + (shape >> 1).next_multiple_of(8) }
+}
