@@ -498,7 +498,7 @@ impl Core {
                 self.give_up(client);
             } else if overdue && (plan.repeatable || self.clients.may_repeat(client)) {
                 self.noticed.retries += 1;
-                self.clients.repeated(client, self.now);
+                self.clients.repeated(client, self.now, turned);
                 if !turned {
                     self.slots.request(client, &mut self.clients);
                 }

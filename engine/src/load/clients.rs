@@ -18,6 +18,9 @@ pub(super) enum Step {
     Done,
 }
 
+/// How often the time between two sends of a request doubles.
+const DOUBLINGS_MAX: u8 = 3;
+
 #[derive(Clone, Copy, Debug)]
 struct Client {
     outstanding: bool,
@@ -37,6 +40,8 @@ struct Client {
     first_sent: Time,
     /// When to send again, after `busy`.
     repeat_at: Time,
+    /// How often the replica that it speaks to got the request again because it did not answer.
+    repeats: u8,
     /// Whether the request was given to a connection.
     is_sent: bool,
 }
@@ -83,6 +88,7 @@ impl Clients {
             sent: Time(0),
             first_sent: Time(0),
             repeat_at: Time::NEVER,
+            repeats: 0,
             is_sent: false,
         };
         let keys = KeyGenerator::new(&plan.load.keys, plan.seed);
@@ -175,6 +181,7 @@ impl Clients {
         client.sent = now;
         client.first_sent = now;
         client.repeat_at = Time::NEVER;
+        client.repeats = 0;
         client.is_sent = false;
         let sequence = index as usize * groups + usize::from(client.group);
         self.sequences[sequence] += 1;
@@ -292,15 +299,25 @@ impl Clients {
         self.clients[index as usize].repeat_at = at;
     }
 
-    pub(super) fn repeated(&mut self, index: u32, now: Time) {
+    /// The request is sent again, to the same replica or to one that has not got it yet.
+    pub(super) fn repeated(&mut self, index: u32, now: Time, to_another: bool) {
         let client = &mut self.clients[index as usize];
+        let was_busy = now >= client.repeat_at;
         client.sent = now;
         client.repeat_at = Time::NEVER;
+        if to_another {
+            client.repeats = 0;
+        } else if !was_busy {
+            client.repeats = client.repeats.saturating_add(1);
+        }
     }
 
+    /// Whether the request is due again. Clients wait twice as long each time: a replica that
+    /// cannot keep up with new requests would otherwise be kept from ever keeping up by old ones.
     pub(super) fn is_overdue(&self, index: u32, now: Time, timeout_ns: u64) -> bool {
         let client = &self.clients[index as usize];
-        now >= client.repeat_at || now.since(client.sent) >= timeout_ns
+        let patience_ns = timeout_ns << client.repeats.min(DOUBLINGS_MAX);
+        now >= client.repeat_at || now.since(client.sent) >= patience_ns
     }
 
     pub(super) fn is_hopeless(&self, index: u32, now: Time, give_up_ns: u64) -> bool {

@@ -25,6 +25,8 @@ impl End {
 #[derive(Debug)]
 struct Connection {
     machines: [usize; 2],
+    /// In which of their lives the machines are connected; nothing goes on to the next one.
+    lives: [u32; 2],
     /// The accepting side has one once it has accepted.
     links: [Option<LinkId>; 2],
     /// Whether the first bytes of a side were sent: its greeting, which is never lost.
@@ -41,6 +43,8 @@ struct Connection {
 pub(super) struct Parcel {
     pub(super) at: u64,
     pub(super) to: usize,
+    /// The life of the machine that it is for; an [`Content::Opening`] is for any.
+    pub(super) life: u32,
     pub(super) content: Content,
 }
 
@@ -143,6 +147,7 @@ impl Network {
     pub(super) fn connect(
         &mut self,
         from: usize,
+        life: u32,
         link: LinkId,
         to: usize,
         now: u64,
@@ -150,6 +155,7 @@ impl Network {
         let end = End { connection: self.connections.len(), side: 0 };
         self.connections.push(Connection {
             machines: [from, to],
+            lives: [life, 0],
             links: [Some(link), None],
             greeted: [false; 2],
             not_before: [0; 2],
@@ -161,9 +167,10 @@ impl Network {
     }
 
     /// The connection has reached the machine at `end`, which accepts it; the other side hears.
-    pub(super) fn accept(&mut self, end: End, link: LinkId, now: u64) -> Option<Parcel> {
+    pub(super) fn accept(&mut self, end: End, life: u32, link: LinkId, now: u64) -> Option<Parcel> {
         let connection = &mut self.connections[end.connection];
         assert!(!connection.closed);
+        connection.lives[end.side] = life;
         connection.links[end.side] = Some(link);
         let (machine, theirs) = (connection.machines[end.side], connection.links[1 - end.side]);
         self.name(machine, link, end);
@@ -279,7 +286,7 @@ impl Network {
         let (from, to) = (machines[end.side], machines[1 - end.side]);
         if self.is_blocked(from, to) {
             self.traffic.held += 1;
-            self.held.push((from, Parcel { at: now, to, content }, end));
+            self.held.push((from, Parcel { at: now, to, life: 0, content }, end));
             return None;
         }
         Some(self.send_off(end, now, to, content))
@@ -299,6 +306,6 @@ impl Network {
         if bytes {
             connection.last[end.side] = connection.last[end.side].max(at);
         }
-        Parcel { at, to, content }
+        Parcel { at, to, life: connection.lives[1 - end.side], content }
     }
 }

@@ -65,7 +65,7 @@ struct Machine<P: Protocol> {
 enum Event {
     /// A machine's turn, unless it has been put off or brought forward.
     Turn(usize),
-    Parcel(u32, Parcel),
+    Parcel(Parcel),
     /// The disk of a machine ends a write.
     Written(usize, u32, u64),
     Fault(usize),
@@ -332,7 +332,7 @@ impl<P: Protocol> World<P> {
                     self.turn(machine);
                 }
             }
-            Event::Parcel(life, parcel) => self.receive(life, parcel),
+            Event::Parcel(parcel) => self.receive(parcel),
             Event::Written(machine, life, number) => self.written(machine, life, number),
             Event::Fault(number) => self.strike(self.plan.faults[number]),
             Event::End(fault, replica) => self.relieve(fault, replica),
@@ -408,7 +408,13 @@ impl<P: Protocol> World<P> {
         let mut parcels = Vec::new();
         match action {
             simulated::Action::Connect(link, to) => {
-                parcels.extend(self.network.connect(machine, link, to as usize, at));
+                parcels.extend(self.network.connect(
+                    machine,
+                    self.machines[machine].life,
+                    link,
+                    to as usize,
+                    at,
+                ));
             }
             simulated::Action::Send(link, bytes) => {
                 self.network.send(machine, link, bytes, at, &mut parcels);
@@ -425,13 +431,13 @@ impl<P: Protocol> World<P> {
 
     fn send_parcels(&mut self, parcels: Vec<Parcel>) {
         for parcel in parcels {
-            let life = self.machines[parcel.to].life;
-            self.schedule(parcel.at, Event::Parcel(life, parcel));
+            self.schedule(parcel.at, Event::Parcel(parcel));
         }
     }
 
-    fn receive(&mut self, life: u32, parcel: Parcel) {
+    fn receive(&mut self, parcel: Parcel) {
         let to = parcel.to;
+        let life = self.machines[to].life;
         match parcel.content {
             Content::Opening(end) => {
                 if self.network.is_closed(end) {
@@ -442,11 +448,11 @@ impl<P: Protocol> World<P> {
                 } else {
                     let link = self.machines[to].port.borrow_mut().open();
                     self.arrive(to, Arrival::Accepted(link));
-                    self.network.accept(end, link, self.now)
+                    self.network.accept(end, life, link, self.now)
                 };
                 self.send_parcels(answer.into_iter().collect());
             }
-            Content::Arrival(arrival) if life == self.machines[to].life => self.arrive(to, arrival),
+            Content::Arrival(arrival) if parcel.life == life => self.arrive(to, arrival),
             Content::Arrival(_) => {}
         }
     }
@@ -611,7 +617,7 @@ impl<P: Protocol> World<P> {
                     self.events.push(Scheduled { at: self.now, ..scheduled });
                     None
                 }
-                Event::Turn(_) | Event::Parcel(..) | Event::Fault(_) => {
+                Event::Turn(_) | Event::Parcel(_) | Event::Fault(_) => {
                     self.events.push(scheduled);
                     None
                 }
