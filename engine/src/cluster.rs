@@ -367,6 +367,7 @@ fn enlist(
         parameters: protocol.parameters.clone(),
         id: u8::try_from(id).expect("few replicas"),
         replicas: u8::try_from(placed.replicas.len()).expect("few replicas"),
+        founding: true,
         cluster,
         seed: workload.seed,
         listen: (0..groups).map(listen).collect(),

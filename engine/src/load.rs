@@ -115,6 +115,9 @@ enum Stage {
 /// How often all clients are looked at for requests that were not answered.
 const SCAN_NS: u64 = 5_000_000;
 
+/// How much later when none of them waits.
+const IDLE_NS: u64 = 45_000_000;
+
 /// An open loop is late with an operation that starts so long after it should have.
 pub const LATE_NS: u64 = 1_000_000;
 
@@ -227,7 +230,10 @@ impl<I: Io> LoadThread<I> {
 
     /// When there is something to do although nothing arrives.
     pub fn deadline(&self) -> Time {
-        self.core.next_event().min(self.scan_at)
+        // Clients that wait for nothing need not be looked at for what they wait for too long.
+        let waits = self.stage != Stage::Run || self.core.clients.outstanding() > 0;
+        let look_at = if waits { self.scan_at } else { self.scan_at + IDLE_NS };
+        self.core.next_event().min(look_at)
     }
 
     /// One turn. False once the plan is at its end.
@@ -430,8 +436,8 @@ impl Core {
 
     #[inline]
     fn take_reply(&mut self, slot: usize, reply: &Reply<'_>) {
-        let client = reply.session_index.wrapping_sub(1);
-        if !self.clients.awaits(client, self.slots.group(slot), reply.sequence) {
+        let client = self.clients.client_of(reply.session_index);
+        if !self.clients.awaits(client, self.slots.group(slot), reply) {
             self.noticed.late_replies += 1;
             return;
         }
@@ -448,7 +454,10 @@ impl Core {
                     self.clients.repeat_at(client, self.now + BUSY_NS);
                 }
             }
-            Status::Expired => self.give_up(client),
+            Status::Expired => {
+                self.clients.expired(client);
+                self.give_up(client);
+            }
         }
     }
 

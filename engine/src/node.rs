@@ -26,7 +26,7 @@ use self::body::Body;
 pub use self::counters::Counters;
 use crate::frame::{Frame, FrameError, Hello, Kind, Speaker};
 use crate::io::{Address, Event, Io, LinkId};
-use crate::wal::{Identity, Lsn, Storage, Wal, WalLimits};
+use crate::wal::{Identity, LogError, Lsn, Storage, Wal, WalLimits};
 
 /// What a replica is told besides the protocol's own configuration.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Settings {
     pub clients_max: usize,
     /// Whether each record is a write of its own.
     pub sync_each: bool,
+    /// Whether the cluster starts for the first time. Later a replica without a log has lost it.
+    pub founding: bool,
 }
 
 /// How long a replica waits before it connects again to one that it lost.
@@ -99,6 +101,37 @@ impl fmt::Display for Fatal {
     }
 }
 
+/// Why a log could not be opened.
+struct Trouble {
+    sentence: String,
+    /// Whether what was durable is gone or damaged, so that nothing of it can be relied on.
+    is_loss: bool,
+}
+
+impl Trouble {
+    fn loss(sentence: &str) -> Self {
+        Self { sentence: sentence.to_owned(), is_loss: true }
+    }
+}
+
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Self { sentence: error.to_string(), is_loss: false }
+    }
+}
+
+impl From<LogError> for Trouble {
+    fn from(error: LogError) -> Self {
+        Self { is_loss: error.is_loss(), sentence: error.to_string() }
+    }
+}
+
+impl From<Trouble> for String {
+    fn from(trouble: Trouble) -> Self {
+        trouble.sentence
+    }
+}
+
 impl<P: Protocol, I: Io> Node<P, I> {
     /// A replica that keeps nothing on disk.
     pub fn new(settings: Settings, io: I) -> Self {
@@ -109,16 +142,70 @@ impl<P: Protocol, I: Io> Node<P, I> {
     }
 
     /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
-    /// follows. Returns how many records there were.
+    /// follows. Returns how many records there were. When what was durable is damaged or gone, and
+    /// the protocol can bear that, all of it is thrown away and got back from the others.
     ///
     /// # Errors
     /// A sentence: what is wrong with the snapshot or the log.
     pub fn open(
         settings: Settings,
         io: I,
-        mut storage: I::Storage,
+        storage: impl Fn() -> std::io::Result<I::Storage>,
         limits: WalLimits,
     ) -> Result<(Self, u64), String> {
+        let repairs = P::REPAIRS && settings.protocol.replicas > 1;
+        let founding = settings.founding;
+        let mut node = Self::new(settings, io);
+        let trouble = match node.recover(storage().map_err(Trouble::from)?, limits, founding) {
+            Ok(records) => return Ok((node, records)),
+            Err(trouble) => trouble,
+        };
+        if !repairs || !trouble.is_loss {
+            return Err(trouble.sentence);
+        }
+        eprintln!(
+            "replica {}: {}: starting with nothing, to be made whole by the others",
+            node.body.id(),
+            trouble.sentence
+        );
+        let mut settings = node.body.settings().clone();
+        settings.protocol.lost = true;
+        let mut node = Self::new(settings, node.io);
+        let mut storage = storage().map_err(Trouble::from)?;
+        storage.lose().map_err(Trouble::from)?;
+        node.open_log(storage, limits, Lsn(0)).map_err(|trouble| trouble.sentence)?;
+        Ok((node, 0))
+    }
+
+    /// Comes to the state of an earlier life, if there was one.
+    fn recover(
+        &mut self,
+        mut storage: I::Storage,
+        limits: WalLimits,
+        founding: bool,
+    ) -> Result<u64, Trouble> {
+        if storage.is_lost()? {
+            return Err(Trouble::loss("the log was lost, and not made good yet"));
+        }
+        if !founding && storage.list()?.is_empty() {
+            return Err(Trouble::loss("there is no log"));
+        }
+        let mut from = Lsn(0);
+        if let Some(found) = snapshots::read(&mut storage, &self.body.state)? {
+            self.body.state.restore(found.restored, found.slot);
+            from = found.from;
+        }
+        self.open_log(storage, limits, from)
+    }
+
+    /// Opens the log and replays it from `from`.
+    fn open_log(
+        &mut self,
+        storage: I::Storage,
+        limits: WalLimits,
+        from: Lsn,
+    ) -> Result<u64, Trouble> {
+        let settings = self.body.settings();
         let identity = Identity {
             cluster: settings.cluster,
             replica: settings.protocol.id.0.into(),
@@ -127,18 +214,11 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let snapshot_bytes = usize::try_from(settings.snapshot_bytes).expect("64-bit sizes");
         // Enough for the log to grow by half again while a snapshot is taken.
         let spares = snapshot_bytes / limits.segment_bytes * 3 / 2 + 2;
-        let mut node = Self::new(settings, io);
-        let mut from = Lsn(0);
-        if let Some(found) = snapshots::read(&mut storage, &node.body.state)? {
-            node.body.state.restore(found.restored, found.slot);
-            from = found.from;
-        }
-        let replay = |_, record: &[u8], payload: &[u8]| node.replay(record, payload);
-        let (mut wal, recovered) = Wal::open(storage, identity, limits, from, replay)
-            .map_err(|error| error.to_string())?;
-        wal.prepare(spares).map_err(|error| format!("the log cannot be made: {error}"))?;
-        node.body.set_wal(wal, from);
-        Ok((node, recovered.records))
+        let replay = |_, record: &[u8], payload: &[u8]| self.replay(record, payload);
+        let (mut wal, recovered) = Wal::open(storage, identity, limits, from, replay)?;
+        wal.prepare(spares)?;
+        self.body.set_wal(wal, from);
+        Ok(recovered.records)
     }
 
     /// Replays one record of an earlier life.
@@ -201,6 +281,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.set_now(self.io.now());
         self.body.release_held();
         self.run_protocol();
+        self.body.keep_repair(self.protocol.is_whole());
         self.keep_snapshots().map_err(Fatal::Log)?;
         // Before anything is said that rests on what could not be written.
         if let Some(error) = fatal.or_else(|| self.body.failed.take()) {
@@ -339,7 +420,8 @@ fn take_frame<P: Protocol, S: Storage>(
             let slot: [u8; 8] = frame.message.try_into().map_err(|_| Refusal::Message)?;
             let slot = Slot(u64::from_le_bytes(slot));
             if body.receive_snapshot(ReplicaId(from), slot, frame.payload) {
-                protocol.step(Input::Installed { applied: slot }, body);
+                let from = ReplicaId(from);
+                protocol.step(Input::Installed { from, applied: slot }, body);
             }
             Ok(())
         }
@@ -351,7 +433,8 @@ fn take_frame<P: Protocol, S: Storage>(
 /// Limits of what a client may send in one frame.
 fn command_limits(settings: &Settings) -> CommandLimits {
     CommandLimits {
-        commands_max: settings.pending_ops_max,
+        // As many as a frame holds: what does not fit the queue is told `busy`.
+        commands_max: settings.frame_bytes_max as usize / command::COMMAND_HEADER_BYTES,
         value_bytes_max: settings.batch_bytes_max - command::COMMAND_HEADER_BYTES * 2,
     }
 }

@@ -211,6 +211,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
             window: enlist.window,
             retain_bytes: enlist.retain_bytes,
             parameters,
+            lost: false,
         },
         cluster: enlist.cluster,
         group: u16::try_from(group).expect("groups are few"),
@@ -226,6 +227,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
         snapshot_bytes: enlist.snapshot_bytes,
         clients_max: enlist.clients_max,
         sync_each: enlist.durability == "each",
+        founding: enlist.founding,
     }
 }
 
@@ -333,7 +335,7 @@ impl GroupThread {
             return Ok((Node::new(self.settings.clone(), io), 0));
         }
         let folder = enlist.data.join(format!("group-{}", self.group));
-        let storage = FileStorage::open(&folder).map_err(|error| error.to_string())?;
+        let storage = || FileStorage::open(&folder);
         // A write holds the longest record. It is much shorter than a segment, whose end stays
         // unused where a whole write does not fit any more.
         let segment_bytes = usize::try_from(enlist.segment_bytes).expect("segments are small");

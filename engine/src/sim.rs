@@ -20,15 +20,18 @@ pub mod observe;
 pub mod plan;
 mod world;
 
+use crossbeam::channel::unbounded;
 use synod_protocols::protocol::{Protocol, Service};
 use synod_results::check::{self, Verdict};
+use synod_results::history::Operation;
 use synod_workloads::{Concern, Random};
 
 pub use self::network::Traffic;
 use self::observe::{Seen, TraceLine};
 use self::plan::Plan;
 pub use self::world::Tally;
-use self::world::World;
+use self::world::{Ended, World};
+use crate::load::{Piece, Recording};
 
 /// After everything has healed clients get answers within this.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
@@ -107,13 +110,23 @@ impl Check {
 #[must_use]
 pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
     Seen::begin(trace);
-    let mut world = World::<P>::new(plan.clone());
-    let failure = live(&mut world, plan);
+    let (full, pieces) = unbounded();
+    let (_, used) = unbounded();
+    let mut world = World::<P>::new(plan.clone(), vec![Recording::new(0, full, used)]);
+    world.begin();
+    let lived = live(&mut world, plan);
     let simulated_ns = world.now;
-    let recovery_ns = failure.as_ref().copied().unwrap_or(0);
-    let (tally, history, seen) = world.finish();
+    let recovery_ns = lived.as_ref().copied().unwrap_or(0);
+    let Ended { tally, seen, .. } = world.finish();
+    let history: Vec<Operation> = pieces
+        .try_iter()
+        .flat_map(|piece| match piece {
+            Piece::Operations(operations) => operations,
+            Piece::Latencies(_) => Vec::new(),
+        })
+        .collect();
     let unknown = history.iter().filter(|operation| operation.end_ns == u64::MAX).count() as u64;
-    let failure = failure
+    let failure = lived
         .err()
         .or_else(|| seen.disagreement.clone().map(|sentence| failed(Check::Agreement, sentence)))
         .or_else(|| check_history(&history));
@@ -129,9 +142,16 @@ fn failed(check: Check, sentence: String) -> Failure {
 fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> {
     world.run_until(plan.faults_ns, |_| false);
     recovered(world)?;
-    let frozen = choose_frozen::<P>(plan);
-    world.heal(&frozen);
+    world.heal();
     let healed_at = world.now;
+    // Who has lost what it promised needs all others to get it back.
+    if !world.run_until(healed_at + PROGRESS_NS_MAX, World::is_whole) {
+        recovered(world)?;
+        let sentence = format!("a replica did not get back what it lost: {}", world.describe());
+        return Err(failed(Check::Progress, sentence));
+    }
+    let frozen = choose_frozen::<P>(plan);
+    world.freeze(&frozen);
     progress(world, "after all faults were healed")?;
     let recovery_ns = world.now - healed_at;
     world.thaw(&frozen);
@@ -171,21 +191,14 @@ fn progress<P: Protocol>(world: &mut World<P>, when: &str) -> Result<(), Failure
 fn choose_frozen<P: Protocol>(plan: &Plan) -> Vec<usize> {
     let mut random = Random::new(plan.seed ^ 0xf0, Concern::World);
     let replicas = usize::from(plan.replicas);
-    // A parameter that counts replicas is a quorum.
-    let quorum = P::PARAMETERS
-        .iter()
-        .zip(plan.parameters)
-        .filter(|(parameter, _)| parameter.name.ends_with("quorum"))
-        .map(|(_, value)| usize::try_from(value).expect("few"))
-        .fold(replicas / 2 + 1, usize::max);
     let mut all: Vec<usize> = (0..replicas).collect();
     for place in (1..replicas).rev() {
         all.swap(place, usize::try_from(random.below(place as u64 + 1)).expect("few"));
     }
-    all.split_off(quorum)
+    all.split_off(plan.quorum_max::<P>())
 }
 
-fn check_history(history: &[synod_results::history::Operation]) -> Option<Failure> {
+fn check_history(history: &[Operation]) -> Option<Failure> {
     let judged = check::check(history, CHECK_BYTES_MAX, &|| 0);
     match judged.expect("a history in memory can be read") {
         Verdict::Linearizable { .. } => None,

@@ -202,7 +202,7 @@ fn replicate<P: Protocol>(
     let mut node = match folder {
         None => Node::<P, _>::new(settings, io),
         Some(folder) => {
-            let storage = FileStorage::open(&folder.join(id.to_string())).unwrap();
+            let storage = || FileStorage::open(&folder.join(id.to_string()));
             Node::open(settings, io, storage, LOG).unwrap().0
         }
     };
@@ -248,11 +248,13 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
         };
     }
     Settings {
+        founding: true,
         protocol: Config {
             id: ReplicaId(id),
             replicas: usize::from(REPLICAS),
             window: 64,
             retain_bytes: 2 << 20,
+            lost: false,
             parameters,
         },
         cluster: 1,

@@ -12,7 +12,10 @@
 //!
 //! Requests of a turn share one round, whose messages carry one item for each command. What is not
 //! in the paper: a coordinator that restarts must not use a tag twice, so each life of a replica has
-//! a number, durable before its first round, that is part of its tags and of its rounds' names.
+//! a number, durable before its first round, that is part of its tags and of its rounds' names. And a
+//! replica that lost its disk answers nobody until each other one has sent it all registers: whatever
+//! it had acknowledged, another one that counted the acknowledgement stores too. As it does not know
+//! its lives any more, its tags are from then on above all that it stores for a key itself.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -57,6 +60,8 @@ wire_enum! {
             /// That number.
             life: u16,
         },
+        /// A replica that has lost its registers asks for all that another one has.
+        Recovery = 6 {},
     }
 }
 
@@ -70,6 +75,8 @@ wire_enum! {
         },
         /// Registers that were written; they are the payload.
         Written = 2 {},
+        /// This replica once lost its lives and its registers, and got those back.
+        Recovered = 3 {},
     }
 }
 
@@ -112,6 +119,10 @@ pub struct Abd {
     rounds_begun: u64,
     in_flight: usize,
     retry_at: Time,
+    /// Who has sent all its registers, while this replica has not got back what it lost.
+    lost: Option<Replicas>,
+    /// Whether this replica ever got back what it had lost.
+    recovered: bool,
     scratch: Vec<u8>,
 }
 
@@ -133,6 +144,7 @@ impl Protocol for Abd {
         doc: "After how long a coordinator asks again who has not answered.",
     }];
     const SERVICE: Service = Service::Registers;
+    const REPAIRS: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -154,6 +166,8 @@ impl Protocol for Abd {
             rounds_begun: 0,
             in_flight: 0,
             retry_at: Time::NEVER,
+            lost: config.lost.then_some(Replicas::NONE),
+            recovered: false,
             scratch: Vec::with_capacity(SCRATCH_BYTES),
         }
     }
@@ -162,6 +176,7 @@ impl Protocol for Abd {
         match record {
             Record::Life { life } => self.life = self.life.max(life),
             Record::Written {} => write_entries(payload, cx),
+            Record::Recovered {} => self.recovered = true,
         }
     }
 
@@ -171,17 +186,24 @@ impl Protocol for Abd {
                 self.life = self.life.checked_add(1).expect("a replica restarts 65,535 times");
                 cx.append(Record::Life { life: self.life }, Payload::EMPTY);
                 cx.send(self.id, Message::Ready { life: self.life }, Payload::EMPTY);
+                self.ask_for_registers(cx);
             }
+            Input::Requests(batch) if self.lost.is_some() => cx.redirect(batch, None),
             Input::Requests(batch) => self.query(batch, cx),
             Input::Message { from, message, payload } => match message {
+                // What it acknowledged and what it knew is lost: it must not be counted.
+                Message::Query { .. } | Message::Write { .. } | Message::Recovery {}
+                    if self.lost.is_some() => {}
                 Message::Query { round } => self.on_query(from, round, payload, cx),
                 Message::QueryAnswer { round } => self.on_query_answer(from, round, payload, cx),
                 Message::Write { round } => Self::on_write(from, round, payload, cx),
                 Message::WriteAck { round } => self.on_write_ack(from, round, cx),
                 Message::Ready { life } => self.ready |= life == self.life,
+                Message::Recovery {} => cx.send_snapshot(from),
             },
+            Input::Timeout if self.lost.is_some() => self.ask_for_registers(cx),
             Input::Timeout => self.ask_again(cx),
-            Input::Installed { .. } => {}
+            Input::Installed { from, .. } => self.on_installed(from, cx),
         }
     }
 
@@ -195,6 +217,9 @@ impl Protocol for Abd {
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
         cx.append(Record::Life { life: self.life }, Payload::EMPTY);
+        if self.recovered {
+            cx.append(Record::Recovered {}, Payload::EMPTY);
+        }
     }
 
     fn check(&self) {
@@ -205,6 +230,10 @@ impl Protocol for Abd {
         }
     }
 
+    fn is_whole(&self) -> bool {
+        self.lost.is_none()
+    }
+
     fn role(&self) -> Role {
         Role::Peer
     }
@@ -213,6 +242,30 @@ impl Protocol for Abd {
 impl Abd {
     fn majority(&self) -> usize {
         self.replicas / 2 + 1
+    }
+
+    /// Asks the next replica that has not sent its registers: one at a time, since they are long.
+    fn ask_for_registers<C: Context<Self>>(&mut self, cx: &mut C) {
+        let Some(sent) = self.lost else { return };
+        self.retry_at = cx.now() + self.retry_ns;
+        let mut others = Replicas::first(self.replicas).without(sent).iter();
+        if let Some(next) = others.find(|&other| other != self.id) {
+            // A question promises nothing.
+            cx.send_now(next, Message::Recovery {}, Payload::EMPTY);
+        }
+    }
+
+    fn on_installed<C: Context<Self>>(&mut self, from: ReplicaId, cx: &mut C) {
+        let Some(sent) = &mut self.lost else { return };
+        sent.insert(from);
+        if sent.len() + 1 < self.replicas {
+            self.ask_for_registers(cx);
+            return;
+        }
+        self.lost = None;
+        self.recovered = true;
+        self.retry_at = Time::NEVER;
+        cx.append(Record::Recovered {}, Payload::EMPTY);
     }
 
     /// Phase 1 for a batch: asks everyone, itself included.
@@ -358,6 +411,10 @@ impl Abd {
                 let Answer { tag, value } = newest;
                 Register { tag, deleted: value.deleted, value: cx.bytes(value.bytes) }
             } else {
+                if self.recovered {
+                    let own = cx.register(command.key).tag;
+                    self.timestamp = self.timestamp.max(own.timestamp());
+                }
                 self.timestamp = self.timestamp.max(newest.tag.timestamp()) + 1;
                 let tag = Tag::new(self.timestamp, self.life, self.id);
                 Register { tag, deleted: command.op == Op::Delete, value: command.value }

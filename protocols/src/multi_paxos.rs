@@ -19,6 +19,8 @@
 //! * A follower that hears a live leader ignores candidates; a leader that hears no phase-2 quorum
 //!   resigns; and a leader that meets a higher ballot opens one above it at once. So one replica
 //!   that comes and goes does not leave the rest without a leader.
+//! * A replica that lost what it had promised follows as a learner, and takes part again only as the
+//!   leader of a ballot that **all** others have promised, at once and whoever leads ([`repair`]).
 //! * What was applied stays in memory for those who lag, up to `retain_bytes`; whoever is further
 //!   behind gets a snapshot.
 
@@ -26,6 +28,7 @@ mod learn;
 mod phase1;
 mod phase2;
 mod recovery;
+mod repair;
 
 use crate::protocol::{
     Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Role, Service,
@@ -50,6 +53,8 @@ wire_enum! {
             ballot: Ballot,
             /// The first slot that the candidate has not applied.
             from: Slot,
+            /// Whether the candidate has lost what it promised: then no loyalty holds against it.
+            lost: bool,
         },
         /// Part of 1b: a vote that the acceptor has cast earlier; its value travels beside it.
         Voted = 2 {
@@ -119,6 +124,15 @@ wire_enum! {
             slot: Slot,
             /// All slots below this one are chosen, as far as the sender knows.
             chosen: Slot,
+        },
+        /// A replica that has lost what it promised asks whether all others are there.
+        Recovery = 11 {},
+        /// One of them is.
+        RecoveryResponse = 12 {
+            /// The highest ballot that it has promised.
+            promised: Ballot,
+            /// The first slot that it has not applied.
+            applied: Slot,
         },
     }
 }
@@ -218,6 +232,15 @@ struct Answer {
     votes: u32,
 }
 
+/// What a replica that has lost its promises knows of the others.
+#[derive(Clone, Copy, Default, Debug)]
+struct Lost {
+    /// Who has answered.
+    answered: Replicas,
+    /// The first slot that none of them had applied.
+    until: Slot,
+}
+
 /// One replica: proposer, acceptor and learner.
 #[derive(Debug)]
 pub struct MultiPaxos {
@@ -257,12 +280,14 @@ pub struct MultiPaxos {
     /// Follower: until when a live leader makes this replica deaf to candidates.
     loyal_until: Time,
     /// Leader: when to send a heartbeat and to repeat what was not answered. Candidate: when to
-    /// repeat `Prepare`.
+    /// repeat `Prepare`. Who has lost its promises: when to repeat `Recovery`.
     repeat_at: Time,
     /// The end of the page that the last `Learn` asked for.
     learn_until: Slot,
     /// When `Learn` may be sent again although that page has not come.
     learn_at: Time,
+    /// What is known of the others while this replica has not got back what it promised.
+    lost: Option<Lost>,
 }
 
 const HEARTBEAT: usize = 0;
@@ -309,6 +334,7 @@ impl Protocol for MultiPaxos {
         },
     ];
     const SERVICE: Service = Service::StateMachine;
+    const REPAIRS: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -374,6 +400,7 @@ impl Protocol for MultiPaxos {
             repeat_at: Time::NEVER,
             learn_until: Slot(0),
             learn_at: Time(0),
+            lost: config.lost.then(Lost::default),
         }
     }
 
@@ -389,7 +416,7 @@ impl Protocol for MultiPaxos {
                 self.on_message(from, message, payload, cx);
             }
             Input::Timeout => self.on_timeout(cx),
-            Input::Installed { applied } => self.on_installed(applied, cx),
+            Input::Installed { applied, .. } => self.on_installed(applied, cx),
         }
     }
 
@@ -397,6 +424,7 @@ impl Protocol for MultiPaxos {
         match self.role {
             Role::Leader => self.repeat_at,
             Role::Candidate => self.repeat_at.min(self.election_at),
+            Role::Follower if self.lost.is_some() => self.repeat_at,
             Role::Follower | Role::Peer => self.election_at,
         }
     }
@@ -422,9 +450,14 @@ impl Protocol for MultiPaxos {
             assert!(entry.found.0 == Ballot::ZERO || self.role == Role::Candidate);
         }
         if self.role == Role::Leader {
+            assert!(self.is_whole());
             assert_eq!(self.promised.owner(), self.id);
             assert!(self.applied <= self.next);
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.lost.is_none()
     }
 
     fn role(&self) -> Role {
@@ -436,6 +469,10 @@ impl MultiPaxos {
     fn on_started<C: Context<Self>>(&mut self, cx: &mut C) {
         self.role = Role::Follower;
         self.set_election_timer(cx);
+        if self.lost.is_some() {
+            self.ask_again(cx);
+            return;
+        }
         // The first leader of a new group is always replica 0, so that runs are alike.
         if self.promised == Ballot::ZERO && self.id == ReplicaId(0) {
             self.election_at = cx.now();
@@ -450,7 +487,9 @@ impl MultiPaxos {
         cx: &mut C,
     ) {
         match message {
-            Message::Prepare { ballot, from: start } => self.on_prepare(from, ballot, start, cx),
+            Message::Prepare { ballot, from: start, lost } => {
+                self.on_prepare(from, ballot, start, lost, cx);
+            }
             Message::Voted { ballot, slot, accepted, chosen } => {
                 self.on_voted(from, ballot, slot, accepted, chosen, payload, cx);
             }
@@ -466,6 +505,10 @@ impl MultiPaxos {
             Message::Reject { promised } => self.on_reject(promised, cx),
             Message::Learn { from: start } => self.on_learn(from, start, cx),
             Message::Chosen { slot, chosen } => self.on_chosen(from, slot, chosen, payload, cx),
+            Message::Recovery {} => self.on_recovery(from, cx),
+            Message::RecoveryResponse { promised, applied } => {
+                self.on_recovery_response(from, promised, applied, cx);
+            }
         }
     }
 
@@ -473,6 +516,7 @@ impl MultiPaxos {
         match self.role {
             Role::Leader => self.on_leader_timeout(cx),
             Role::Candidate if cx.now() < self.election_at => self.repeat_prepare(cx),
+            Role::Follower | Role::Candidate if self.lost.is_some() => self.ask_again(cx),
             Role::Follower | Role::Candidate | Role::Peer => self.campaign(cx),
         }
     }

@@ -30,6 +30,9 @@ pub struct Config {
     pub retain_bytes: u64,
     /// The protocol's own parameters, in the order of [`Protocol::PARAMETERS`].
     pub parameters: [u64; PARAMETERS_MAX],
+    /// This replica had promised things and has lost them, with its disk or a part of it. Until it
+    /// has learned from the others what it must have promised, it may not promise anything.
+    pub lost: bool,
 }
 
 /// Parameters that a protocol has at most.
@@ -111,8 +114,11 @@ pub enum Input<M> {
     },
     /// [`Protocol::deadline`] has come.
     Timeout,
-    /// The store now holds a snapshot of another replica: everything below `applied` is in it.
+    /// The store now holds a snapshot of another replica: everything below `applied` is in it, or
+    /// every register with the larger of both tags.
     Installed {
+        /// Who sent it.
+        from: ReplicaId,
         /// The first slot that the snapshot does not cover.
         applied: Slot,
     },
@@ -128,6 +134,10 @@ pub trait Protocol: Sized {
     const PARAMETERS: &'static [Parameter];
     /// What clients may ask of it.
     const SERVICE: Service;
+    /// Whether a replica that has lost what it promised ([`Config::lost`]) can be made whole by the
+    /// others, provided that none of them is lost at the same time and that whatever was agreed lies
+    /// on the disk of one of them.
+    const REPAIRS: bool;
     /// Replicas that it can use; a larger cluster runs it on so many.
     const REPLICAS_MAX: usize = REPLICAS_MAX;
 
@@ -165,6 +175,12 @@ pub trait Protocol: Sized {
 
     /// Asserts every invariant. Costly; the simulator calls it after each step.
     fn check(&self);
+
+    /// Whether this replica has all that it ever promised: always, unless it was made as
+    /// [`Config::lost`] and has not heard enough yet.
+    fn is_whole(&self) -> bool {
+        true
+    }
 
     /// What this replica is now, for people and for faults that aim at a role.
     fn role(&self) -> Role;

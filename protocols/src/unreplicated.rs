@@ -53,6 +53,8 @@ impl Protocol for Unreplicated {
     const SUMMARY: &'static str = "One server without replication: the floor of every comparison.";
     const PARAMETERS: &'static [Parameter] = &[];
     const SERVICE: Service = Service::StateMachine;
+    /// There is nobody to ask.
+    const REPAIRS: bool = false;
     const REPLICAS_MAX: usize = 1;
 
     type Message = Message;

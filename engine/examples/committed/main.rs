@@ -105,6 +105,7 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
             replicas,
             window: 64,
             retain_bytes: 1 << 20,
+            lost: false,
             parameters,
         },
         cluster: network::CLUSTER,
@@ -121,5 +122,6 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
         sessions_max: 4096,
         snapshot_bytes: 1 << 30,
         sync_each: false,
+        founding: true,
     }
 }

@@ -92,6 +92,7 @@ impl Member {
         self.body = Some(
             body.map_err(|error| format!("replica {} could not be started: {error}", self.id))?,
         );
+        self.orders.founding = self.life == 1;
         let line = serde_json::to_string(&self.orders).expect("orders are plain data");
         self.write_line(&line);
         Ok(())

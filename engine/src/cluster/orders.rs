@@ -21,6 +21,8 @@ pub struct Enlist {
     pub id: u8,
     /// How many there are.
     pub replicas: u8,
+    /// Whether it starts for the first time: later a replica without a log has lost it.
+    pub founding: bool,
     /// The run's cluster.
     pub cluster: u64,
     /// Seeds timers.

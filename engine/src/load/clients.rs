@@ -46,12 +46,31 @@ struct Client {
     is_sent: bool,
 }
 
+/// The session of a client in one group. It opens with its first command; if that is never
+/// answered, or the replicas have dropped the session, no later command would be executed, so the
+/// client goes on with another one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    /// The last sequence.
+    sequence: u32,
+    /// Whether a command of it was ever answered.
+    is_open: bool,
+    /// Sessions that the client had before.
+    earlier: u32,
+}
+
+impl Session {
+    fn renew(&mut self) {
+        *self = Self { earlier: self.earlier + 1, ..Self::default() };
+    }
+}
+
 /// All clients of a thread.
 #[derive(Debug)]
 pub(super) struct Clients {
     clients: Vec<Client>,
-    /// The last sequence of each session: of each client in each group.
-    sequences: Vec<u32>,
+    /// Of each client in each group.
+    sessions: Vec<Session>,
     /// The number of client 0 in the whole run, from 1: the high half of ids.
     first_number: u32,
     groups: u64,
@@ -94,7 +113,7 @@ impl Clients {
         let keys = KeyGenerator::new(&plan.load.keys, plan.seed);
         Self {
             clients: vec![idle; count as usize],
-            sequences: vec![0; count as usize * plan.groups.len()],
+            sessions: vec![Session::default(); count as usize * plan.groups.len()],
             first_number,
             groups: plan.groups.len() as u64,
             outstanding: 0,
@@ -159,7 +178,6 @@ impl Clients {
 
     #[inline]
     fn begin(&mut self, index: u32, op: Op, then: Option<Op>, key: u64, intended: Time, now: Time) {
-        let groups = self.groups_usize();
         let client = &mut self.clients[index as usize];
         assert!(!client.outstanding);
         self.outstanding += 1;
@@ -183,17 +201,32 @@ impl Clients {
         client.repeat_at = Time::NEVER;
         client.repeats = 0;
         client.is_sent = false;
-        let sequence = index as usize * groups + usize::from(client.group);
-        self.sequences[sequence] += 1;
+        self.session_mut(index).sequence += 1;
     }
 
-    fn groups_usize(&self) -> usize {
-        self.sequences.len() / self.clients.len()
+    /// The place of the session that a client's present operation belongs to.
+    fn session_place(&self, index: u32) -> usize {
+        let groups = self.sessions.len() / self.clients.len();
+        index as usize * groups + self.group(index)
     }
 
-    fn sequence(&self, index: u32) -> u64 {
-        let group = usize::from(self.clients[index as usize].group);
-        u64::from(self.sequences[index as usize * self.groups_usize() + group])
+    fn session(&self, index: u32) -> &Session {
+        &self.sessions[self.session_place(index)]
+    }
+
+    fn session_mut(&mut self, index: u32) -> &mut Session {
+        let place = self.session_place(index);
+        &mut self.sessions[place]
+    }
+
+    /// The number of a client's present session on its connection, from 1.
+    fn session_index(&self, index: u32) -> u32 {
+        1 + index + self.session(index).earlier * self.len()
+    }
+
+    /// Whose session has this number.
+    pub(super) fn client_of(&self, session_index: u32) -> u32 {
+        session_index.wrapping_sub(1) % self.len()
     }
 
     /// Appends the client's request to a frame. `connection` is the client number of the
@@ -202,8 +235,8 @@ impl Clients {
     pub(super) fn encode(&self, index: u32, connection: u32, out: &mut Vec<u8>) {
         let client = &self.clients[index as usize];
         let mut command = Command {
-            session: SessionId::new(connection, index + 1),
-            sequence: self.sequence(index),
+            session: SessionId::new(connection, self.session_index(index)),
+            sequence: u64::from(self.session(index).sequence),
             key: client.key,
             op: client.op,
             expected: client.expected,
@@ -228,12 +261,11 @@ impl Clients {
     }
 
     #[inline]
-    pub(super) fn awaits(&self, index: u32, group: usize, sequence: u64) -> bool {
-        self.clients.get(index as usize).is_some_and(|client| {
-            client.outstanding
-                && usize::from(client.group) == group
-                && self.sequence(index) == sequence
-        })
+    pub(super) fn awaits(&self, index: u32, group: usize, reply: &Reply<'_>) -> bool {
+        self.is_outstanding(index)
+            && self.group(index) == group
+            && self.session_index(index) == reply.session_index
+            && u64::from(self.session(index).sequence) == reply.sequence
     }
 
     /// Ends the client's request. `None` when the reply cannot be an answer to it.
@@ -259,7 +291,9 @@ impl Clients {
         };
         let Some(observed) = observed else { return (None, client.intended) };
         client.outstanding = false;
+        let client = *client;
         self.outstanding -= 1;
+        self.session_mut(index).is_open = true;
         let operation = Operation {
             start_ns: client.first_sent.0,
             end_ns: now.0,
@@ -275,11 +309,16 @@ impl Clients {
         (Some(operation), client.intended)
     }
 
+    /// Ends the client's request with an unknown outcome.
     pub(super) fn give_up(&mut self, index: u32) -> (Operation, Time) {
         let client = &mut self.clients[index as usize];
         assert!(client.outstanding);
         client.outstanding = false;
+        let client = *client;
         self.outstanding -= 1;
+        if !self.session(index).is_open {
+            self.session_mut(index).renew();
+        }
         let operation = Operation {
             start_ns: client.first_sent.0,
             end_ns: u64::MAX,
@@ -293,6 +332,11 @@ impl Clients {
             outcome: Outcome::Unknown,
         };
         (operation, client.intended)
+    }
+
+    /// The replicas do not know the client's session any more.
+    pub(super) fn expired(&mut self, index: u32) {
+        self.session_mut(index).is_open = false;
     }
 
     pub(super) fn repeat_at(&mut self, index: u32, at: Time) {

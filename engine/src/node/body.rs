@@ -100,6 +100,10 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         self.settings.protocol.id
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(super) fn now(&self) -> Time {
         self.now
     }
@@ -189,7 +193,9 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         let mut rest = frame.payload;
         let mut left = commands;
         while left > 0 {
-            let (run, run_commands) = self.first_run(rest);
+            // What fits is taken: clients that were refused together come again together.
+            let commands_max = self.settings.batch_ops_max.min(self.pending.room()).max(1);
+            let (run, run_commands) = self.first_run(rest, commands_max);
             let stored = (run_commands <= self.pending.room())
                 .then(|| self.arena.store(run, narrow(run_commands)))
                 .flatten();
@@ -203,14 +209,12 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         Ok(())
     }
 
-    /// As many of the first commands as one batch may have.
-    fn first_run<'a>(&self, commands: &'a [u8]) -> (&'a [u8], usize) {
+    /// As many of the first commands as one batch may have, and no more than `commands_max`.
+    fn first_run<'a>(&self, commands: &'a [u8], commands_max: usize) -> (&'a [u8], usize) {
         let (mut bytes, mut count) = (0, 0);
         for command in Commands::new(commands) {
             let with = bytes + command.encoded_bytes();
-            if count > 0
-                && (with > self.settings.batch_bytes_max || count == self.settings.batch_ops_max)
-            {
+            if count > 0 && (with > self.settings.batch_bytes_max || count == commands_max) {
                 break;
             }
             bytes = with;
@@ -323,6 +327,9 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     /// Recovery is over; the log goes on after the snapshot at `from`.
     pub(super) fn set_wal(&mut self, wal: Wal<S>, from: Lsn) {
+        if self.settings.protocol.lost {
+            self.snapshots.lost();
+        }
         self.snapshots.recovered(from, wal.end());
         self.wal = Some(wal);
     }
@@ -332,6 +339,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         if let Some(wal) = &self.wal {
             self.snapshots.checkpointed(wal.end());
         }
+    }
+
+    /// The protocol says whether it has all that it promised.
+    pub(super) fn keep_repair(&mut self, is_whole: bool) {
+        self.snapshots.note_repair(is_whole && self.state.is_whole());
     }
 
     /// Whether the log has grown so long that a snapshot should let it be cut.
@@ -365,7 +377,15 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     /// Takes in a piece of another replica's snapshot; true when it was the last and this replica
     /// now has everything below the slot.
     pub(super) fn receive_snapshot(&mut self, from: ReplicaId, slot: Slot, chunk: &[u8]) -> bool {
-        match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk) {
+        let merges = P::SERVICE == Service::Registers;
+        if merges && !self.settings.protocol.lost {
+            return false;
+        }
+        match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk, merges) {
+            Ok(Some(restored)) if merges => {
+                self.state.merge(restored);
+                true
+            }
             Ok(Some(restored)) => {
                 self.state.restore(restored, slot);
                 // What others were being sent was the state before.

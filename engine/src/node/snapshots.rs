@@ -5,6 +5,7 @@
 
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
 
+use super::Trouble;
 use super::connections::Connections;
 use super::state::State;
 use crate::frame::{self, Kind};
@@ -32,7 +33,22 @@ pub(super) struct Snapshots {
     checkpoint_end: Lsn,
     /// Where the log goes on after the snapshot that is on disk.
     kept_from: Lsn,
+    /// Snapshots that were kept in this life, each with all that was known when it was begun.
+    kept: u64,
+    repair: Repair,
     buffer: Vec<u8>,
+}
+
+/// How far a replica is that started without what it had promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Repair {
+    /// It has not lost anything.
+    #[default]
+    None,
+    /// It learns from the others.
+    Learning,
+    /// It has learned enough, and will be whole when one more snapshot is kept than these.
+    Keeping(u64),
 }
 
 #[derive(Debug)]
@@ -60,12 +76,29 @@ struct Receiving {
 }
 
 impl Snapshots {
-    /// Whether so much was logged since the last snapshot that a new one is due. One that is being
-    /// received is better, unless this replica, at `next`, has got there in another way.
+    /// Whether so much was logged since the last snapshot that a new one is due, or what was got
+    /// back from others has yet to be kept. One that is being received is better, unless this
+    /// replica, at `next`, has got there in another way.
     pub(super) fn is_due(&self, end: Lsn, next: Slot, every_bytes: u64) -> bool {
         self.saving.is_none()
             && self.receiving.as_ref().is_none_or(|receiving| receiving.slot <= next)
-            && end.0 - self.checkpoint_end.0 >= every_bytes
+            && (end.0 - self.checkpoint_end.0 >= every_bytes
+                || matches!(self.repair, Repair::Keeping(_)))
+    }
+
+    /// This replica starts without what it had promised.
+    pub(super) fn lost(&mut self) {
+        self.repair = Repair::Learning;
+    }
+
+    /// Notes when a replica that had lost what it promised is whole again. Until that is on disk it
+    /// counts as lost when it starts again.
+    pub(super) fn note_repair(&mut self, is_whole: bool) {
+        if self.repair == Repair::Learning && is_whole {
+            // One that was begun before does not have everything.
+            self.saving = None;
+            self.repair = Repair::Keeping(self.kept);
+        }
     }
 
     /// Begins a snapshot for the disk. The caller lets the protocol append its checkpoint next, and
@@ -112,6 +145,11 @@ impl Snapshots {
                 self.saving = None;
                 self.kept_from = from;
                 commit(wal, from, slot)?;
+                self.kept += 1;
+                if matches!(self.repair, Repair::Keeping(kept) if kept < self.kept) {
+                    self.repair = Repair::None;
+                    wal.storage_mut().regain()?;
+                }
                 wal.trim(from)?;
             }
             return Ok(());
@@ -168,9 +206,12 @@ impl Snapshots {
         from: ReplicaId,
         slot: Slot,
         chunk: &[u8],
+        merges: bool,
     ) -> std::io::Result<Option<Restored>> {
-        // Only one that is ahead of this replica is worth having.
-        if slot <= state.next() {
+        // Of a state machine only one that is ahead of this replica is worth having, and then it
+        // takes the place of all that there is. Registers are merged, so that what is on disk would
+        // have less than what is in memory; they are kept by a snapshot of one's own.
+        if !merges && slot <= state.next() {
             self.receiving = None;
             return Ok(None);
         }
@@ -185,7 +226,7 @@ impl Snapshots {
         };
         // A piece that does not fit was lost before: the snapshot is asked for again.
         let Ok(installing) = install.chunk(chunk) else { return Ok(None) };
-        if let Some(wal) = wal {
+        if let Some(wal) = wal.filter(|_| !merges) {
             self.keep_received(wal, first, slot, chunk, &installing)?;
         }
         match installing {
@@ -246,14 +287,12 @@ pub(super) struct Found {
 /// Reads the snapshot on disk, if there is one.
 ///
 /// # Errors
-/// A sentence: what is wrong with it.
-pub(super) fn read(storage: &mut impl Storage, state: &State) -> Result<Option<Found>, String> {
+/// What is wrong with it: damage is a loss.
+pub(super) fn read(storage: &mut impl Storage, state: &State) -> Result<Option<Found>, Trouble> {
     let mut bytes = Vec::new();
     let mut piece = vec![0; 1 << 20];
     loop {
-        let count = storage
-            .snapshot_read(bytes.len() as u64, &mut piece)
-            .map_err(|error| error.to_string())?;
+        let count = storage.snapshot_read(bytes.len() as u64, &mut piece)?;
         if count == 0 {
             break;
         }
@@ -262,26 +301,27 @@ pub(super) fn read(storage: &mut impl Storage, state: &State) -> Result<Option<F
     if bytes.is_empty() {
         return Ok(None);
     }
-    let cut = "the snapshot is cut off: the replica must be made anew from the others";
+    let cut = || Trouble::loss("the snapshot is cut off");
     let mut rest = &bytes[..];
     let mut install = state.install();
     let restored = loop {
-        let length = next_chunk_bytes(rest).filter(|&length| length <= rest.len()).ok_or(cut)?;
+        let length =
+            next_chunk_bytes(rest).filter(|&length| length <= rest.len()).ok_or_else(cut)?;
         let (chunk, behind) = rest.split_at(length);
         rest = behind;
         match install
             .chunk(chunk)
-            .map_err(|error| format!("the snapshot cannot be used: {error}"))?
+            .map_err(|error| Trouble::loss(&format!("the snapshot cannot be used: {error}")))?
         {
             Installing::More(more) => install = more,
             Installing::Done(restored) => break restored,
         }
     };
-    let from = rest.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)).ok_or(cut)?;
-    let slot = rest.get(8..16).and_then(|bytes| bytes.first_chunk::<8>()).ok_or(cut)?;
+    let from = rest.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(cut)?;
+    let slot = rest.get(8..16).and_then(|bytes| bytes.first_chunk::<8>()).ok_or_else(cut)?;
     let (from, slot) = (Lsn(from), Slot(u64::from_le_bytes(*slot)));
     if rest != trailer(from, slot) {
-        return Err(cut.to_owned());
+        return Err(cut());
     }
     Ok(Some(Found { restored, from, slot }))
 }

@@ -72,6 +72,14 @@ impl State {
         }
     }
 
+    /// Takes from another replica's registers those with a larger tag.
+    pub(super) fn merge(&mut self, restored: Restored) {
+        let (store, _no_sessions) = restored.finish();
+        for (key, tagged) in (0..store.slots()).filter_map(|slot| store.tagged_at(slot)) {
+            self.store.put_tagged(key, tagged);
+        }
+    }
+
     /// The first slot that was not applied.
     pub(super) fn next(&self) -> Slot {
         self.next

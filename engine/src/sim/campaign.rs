@@ -66,12 +66,13 @@ pub struct Totals {
 }
 
 /// States that a campaign must reach to be worth something.
-pub const RARE: [&str; 10] = [
+pub const RARE: [&str; 11] = [
     "leader elected again",
     "snapshot installed from a peer",
     "log replayed",
     "write torn by a crash",
     "process stopped by its disk",
+    "promises lost and got back from the others",
     "request repeated and answered from the session",
     "request refused as busy",
     "frame lost",
@@ -87,6 +88,7 @@ fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
         seen.replayed > 0,
         tally.torn > 0,
         tally.stopped > 0,
+        tally.lost > 0,
         repeated > 0,
         busy > 0,
         tally.traffic.lost > 0,
@@ -257,7 +259,7 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
     let _ = writeln!(
         out,
         "{protocol}: {} seeds, {} failed; {:.1} simulated hours in {seconds:.1} s ({:.0} s/s); \
-         {:.2} M turns/s",
+         {:.2} M events/s",
         totals.seeds,
         totals.failed.len(),
         simulated / 3600.0,

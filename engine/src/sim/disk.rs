@@ -1,6 +1,8 @@
 //! A disk in virtual time: what is on it, and what a crash or a fault makes of that.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
@@ -11,6 +13,9 @@ use crate::wal::{LogWrite, MemoryStorage, SegmentId, Storage};
 /// What a disk writes at once or not at all.
 const SECTOR_BYTES: usize = 512;
 
+/// The unit of the log's writes.
+const BLOCK_BYTES: usize = 4096;
+
 /// A machine's disk. Clones are handles to the same disk, which outlives the node that uses it.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk(Rc<RefCell<Contents>>);
@@ -20,12 +25,25 @@ struct Contents {
     storage: MemoryStorage,
     /// Operations that the log or a snapshot may still do before one fails.
     operations_left: Option<u64>,
+    /// Whether nothing more fits on the disk.
+    full: bool,
+    /// The last completed writes, the oldest first: where and how long they were.
+    recent: VecDeque<(SegmentId, usize, usize)>,
 }
+
+/// Damage keeps off so many of the last writes. What follows them may not say yet that they were
+/// durable, and a log cannot tell their loss from a torn tail: no protocol survives that.
+const RECENT_WRITES: usize = 8;
 
 impl SimulatedDisk {
     /// The write is on the disk.
     pub fn complete(&self, write: &LogWrite) {
         self.put(write.segment, write.offset, write.bytes());
+        let recent = &mut self.0.borrow_mut().recent;
+        if recent.len() == RECENT_WRITES {
+            recent.pop_front();
+        }
+        recent.push_back((write.segment, write.offset, write.length));
     }
 
     /// The machine lost power during this write: of its sectors any are on the disk.
@@ -49,23 +67,81 @@ impl SimulatedDisk {
         self.0.borrow_mut().operations_left = Some(operations);
     }
 
-    /// The disk works again.
-    pub fn repair(&self) {
-        self.0.borrow_mut().operations_left = None;
+    /// From now on nothing more fits on the disk than what is there.
+    pub fn fill(&self) {
+        self.0.borrow_mut().full = true;
     }
 
-    /// Flips one bit of the log, somewhere. False when there is no log.
+    /// The disk works again.
+    pub fn repair(&self) {
+        let contents = &mut *self.0.borrow_mut();
+        contents.operations_left = None;
+        contents.full = false;
+    }
+
+    /// The disk is a new, empty one.
+    pub fn wipe(&self) {
+        *self.0.borrow_mut() = Contents::default();
+    }
+
+    /// Whether it has the note that what was promised is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.0.borrow_mut().storage.is_lost().expect("memory does not fail")
+    }
+
+    /// Flips one bit of the log or the snapshot, somewhere. False when there is nothing to damage.
     pub fn rot(&self, random: &mut Random) -> bool {
+        let Some((segment, offset)) = self.old_block(random) else { return false };
         let storage = &mut self.0.borrow_mut().storage;
-        let Ok(segments) = storage.list() else { return false };
-        if segments.is_empty() {
-            return false;
-        }
-        let segment = segments[usize::try_from(random.below(segments.len() as u64)).expect("few")];
-        let bytes = storage.segment_mut(segment).expect("listed");
+        let bytes = if storage.snapshot_mut().is_empty() || random.below(3) > 0 {
+            &mut storage.segment_mut(segment).expect("listed")[offset..offset + BLOCK_BYTES]
+        } else {
+            &mut storage.snapshot_mut()[..]
+        };
         let at = usize::try_from(random.below(bytes.len() as u64)).expect("fits memory");
         bytes[at] ^= 1 << random.below(8);
         true
+    }
+
+    /// A block of the log went to the place of another one, as when a disk mistakes an address: it
+    /// is whole, but somewhere else. False when there are no two blocks.
+    pub fn misdirect(&self, random: &mut Random) -> bool {
+        let (from, to) = (self.old_block(random), self.old_block(random));
+        let (Some(from), Some(to)) = (from, to) else { return false };
+        let storage = &mut self.0.borrow_mut().storage;
+        let block = storage.segment_mut(from.0).expect("listed")[from.1..][..BLOCK_BYTES].to_vec();
+        storage.segment_mut(to.0).expect("listed")[to.1..][..BLOCK_BYTES].copy_from_slice(&block);
+        from != to
+    }
+
+    /// A block that the log has written, and not lately.
+    fn old_block(&self, random: &mut Random) -> Option<(SegmentId, usize)> {
+        let contents = &mut *self.0.borrow_mut();
+        if contents.recent.len() < RECENT_WRITES {
+            return None;
+        }
+        let &(last, end, _) = contents.recent.iter().min()?;
+        let segments = contents.storage.list().ok()?;
+        let blocks = |segment: SegmentId, storage: &mut MemoryStorage| match segment.cmp(&last) {
+            Ordering::Less => storage.segment_mut(segment).map_or(0, |bytes| bytes.len()),
+            Ordering::Equal => end,
+            Ordering::Greater => 0,
+        } / BLOCK_BYTES;
+        let all: usize =
+            segments.iter().map(|&segment| blocks(segment, &mut contents.storage)).sum();
+        if all == 0 {
+            return None;
+        }
+        let mut number = usize::try_from(random.below(all as u64)).expect("fits memory");
+        for segment in segments {
+            let count = blocks(segment, &mut contents.storage);
+            if number < count {
+                return Some((segment, number * BLOCK_BYTES));
+            }
+            number -= count;
+        }
+        None
     }
 
     /// Runs an operation, unless it is one that fails.
@@ -88,6 +164,24 @@ impl SimulatedDisk {
     pub fn fails(&self) -> bool {
         self.attempt(|_| Ok(())).is_err()
     }
+
+    /// Whether whoever cannot go on with this disk may blame it.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        self.0.borrow().full || self.fails()
+    }
+
+    /// Runs an operation that takes more of the disk.
+    fn grow<T>(
+        &self,
+        operation: impl FnOnce(&mut MemoryStorage) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.0.borrow().full {
+            let message = "nothing more fits on the simulated disk";
+            return Err(io::Error::new(io::ErrorKind::StorageFull, message));
+        }
+        self.attempt(operation)
+    }
 }
 
 impl Storage for SimulatedDisk {
@@ -100,7 +194,7 @@ impl Storage for SimulatedDisk {
     }
 
     fn create(&mut self, segment: SegmentId, bytes: usize) -> io::Result<()> {
-        self.attempt(|storage| storage.create(segment, bytes))
+        self.grow(|storage| storage.create(segment, bytes))
     }
 
     fn open(&mut self, segment: SegmentId) -> io::Result<usize> {
@@ -128,7 +222,7 @@ impl Storage for SimulatedDisk {
     }
 
     fn snapshot_append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.attempt(|storage| storage.snapshot_append(bytes))
+        self.grow(|storage| storage.snapshot_append(bytes))
     }
 
     fn snapshot_commit(&mut self) -> io::Result<()> {
@@ -137,5 +231,18 @@ impl Storage for SimulatedDisk {
 
     fn snapshot_read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         self.attempt(|storage| storage.snapshot_read(offset, bytes))
+    }
+
+    fn lose(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().recent.clear();
+        self.attempt(Storage::lose)
+    }
+
+    fn is_lost(&mut self) -> io::Result<bool> {
+        self.attempt(Storage::is_lost)
+    }
+
+    fn regain(&mut self) -> io::Result<()> {
+        self.attempt(Storage::regain)
     }
 }

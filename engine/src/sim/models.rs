@@ -3,7 +3,7 @@
 use synod_workloads::Random;
 
 /// A distribution of durations in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Latency {
     /// Always the same.
     Constant(u64),
@@ -18,12 +18,21 @@ pub enum Latency {
     Pareto(u64),
     /// Mostly the first, and once in so many times the second, both constant.
     Mixture(u64, u64, u64),
+    /// One of these, each equally likely: a distribution as it was measured somewhere.
+    Empirical(Vec<u64>),
 }
+
+/// The shape of a network with noisy neighbors, in thousandths of its median: narrow around it,
+/// with a few far out.
+const NOISY_THOUSANDTHS: [u64; 20] = [
+    710, 780, 830, 870, 900, 930, 950, 970, 990, 1_000, 1_010, 1_030, 1_060, 1_100, 1_160, 1_250,
+    1_430, 1_800, 3_100, 11_000,
+];
 
 impl Latency {
     /// Draws a duration.
-    pub fn draw(self, random: &mut Random) -> u64 {
-        match self {
+    pub fn draw(&self, random: &mut Random) -> u64 {
+        match *self {
             Self::Constant(always) => always,
             Self::Uniform(from, to) => from + random.below(to - from + 1),
             Self::Exponential(least, mean) => least + whole(-random.unit().ln() * real(mean)),
@@ -43,17 +52,24 @@ impl Latency {
                     mostly
                 }
             }
+            Self::Empirical(ref measured) => {
+                let place = random.below(measured.len() as u64);
+                measured[usize::try_from(place).expect("an index")]
+            }
         }
     }
 
     /// One of the distributions, around `about_ns`.
     pub fn around(about_ns: u64, random: &mut Random) -> Self {
-        match random.below(6) {
+        match random.below(7) {
             0 => Self::Constant(about_ns),
             1 => Self::Uniform(about_ns / 2, about_ns * 2),
             2 => Self::Exponential(about_ns / 2, about_ns / 2),
             3 => Self::Normal(about_ns, about_ns / 4),
             4 => Self::Pareto(about_ns / 2),
+            5 => Self::Empirical(
+                NOISY_THOUSANDTHS.iter().map(|share| about_ns * share / 1_000).collect(),
+            ),
             _ => Self::Mixture(about_ns, about_ns * 50, 20),
         }
     }
@@ -108,12 +124,17 @@ pub struct Cpu {
     pub arrival_ns: u64,
     /// Each KiB received or sent.
     pub kib_ns: u64,
+    /// Each command applied.
+    pub command_ns: u64,
 }
 
 impl Cpu {
     /// The cost of a turn.
-    pub fn cost(self, arrivals: u64, bytes: u64) -> u64 {
-        self.turn_ns + arrivals * self.arrival_ns + bytes * self.kib_ns / 1024
+    pub fn cost(self, arrivals: u64, bytes: u64, commands: u64) -> u64 {
+        self.turn_ns
+            + arrivals * self.arrival_ns
+            + bytes * self.kib_ns / 1024
+            + commands * self.command_ns
     }
 }
 

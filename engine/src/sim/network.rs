@@ -38,6 +38,12 @@ struct Connection {
     closed: bool,
 }
 
+impl Connection {
+    fn is_of_client(&self, clients_from: usize) -> bool {
+        self.machines.iter().any(|&machine| machine >= clients_from)
+    }
+}
+
 /// What goes to a machine, and when.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -71,6 +77,7 @@ pub struct Traffic {
 #[derive(Debug)]
 pub(super) struct Network {
     model: Model,
+    clients_from: usize,
     random: Random,
     connections: Vec<Connection>,
     /// The end that each link of a machine is, by the place of the link.
@@ -85,9 +92,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(model: Model, machines: usize, random: Random) -> Self {
+    /// The machines from `clients_from` on are those of clients.
+    pub(super) fn new(model: Model, machines: usize, clients_from: usize, random: Random) -> Self {
         Self {
             model,
+            clients_from,
             random,
             connections: Vec::new(),
             ends: vec![Vec::new(); machines],
@@ -100,8 +109,8 @@ impl Network {
 
     /// From now on the network is what it should be.
     pub(super) fn calm(&mut self) {
-        let latency = Latency::Constant(self.model.calm_ns);
-        self.model = Model { latency, loss: 0, duplication: 0, ..self.model };
+        self.model.latency = Latency::Constant(self.model.calm_ns);
+        (self.model.loss, self.model.duplication) = (0, 0);
     }
 
     fn is_blocked(&self, from: usize, to: usize) -> bool {
@@ -232,8 +241,7 @@ impl Network {
         self.card_free_at[machine] = sent_at;
         let whole = |bytes| Content::Arrival(Arrival::Received(theirs, bytes));
         // Clients have connections: a request that came twice would be two writes of a register.
-        let clients = self.blocked.len() - 1;
-        if !self.model.datagrams || connection.machines.contains(&clients) {
+        if !self.model.datagrams || connection.is_of_client(self.clients_from) {
             self.traffic.sent += 1;
             let (first, second) = self.cut(bytes);
             parcels.extend(self.dispatch(end, sent_at, whole(first)));
@@ -298,8 +306,7 @@ impl Network {
         let at = at.max(connection.not_before[end.side]);
         let bytes = matches!(content, Content::Arrival(Arrival::Received(..)));
         // Of datagrams only the greeting comes before all others.
-        let clients = self.blocked.len() - 1;
-        let in_order = !self.model.datagrams || connection.machines.contains(&clients);
+        let in_order = !self.model.datagrams || connection.is_of_client(self.clients_from);
         if in_order || connection.last[end.side] == 0 || !bytes {
             connection.not_before[end.side] = at;
         }

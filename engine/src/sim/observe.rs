@@ -24,9 +24,11 @@ thread_local! {
 /// What the replicas of a world did.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The checksum of what was first committed in each slot.
-    slots: BTreeMap<Slot, u32>,
-    /// The checksum of what was first written with each key and tag.
+    /// The group of the replica that starts.
+    group: u16,
+    /// For each group the checksum of what was first committed in each slot.
+    slots: BTreeMap<(u16, Slot), u32>,
+    /// The checksum of what was first written with each key, of whatever group, and tag.
     registers: BTreeMap<(u64, Tag), u32>,
     /// What two replicas do not agree on, if anything.
     pub disagreement: Option<String>,
@@ -69,6 +71,11 @@ impl Seen {
         SEEN.with_borrow_mut(|seen| *seen = Self { trace, ..Self::default() });
     }
 
+    /// A replica of this group starts next.
+    pub fn enter(group: u16) {
+        SEEN.with_borrow_mut(|seen| seen.group = group);
+    }
+
     /// Ends it and gives what was seen.
     pub fn end() -> Self {
         SEEN.take()
@@ -85,9 +92,9 @@ impl Seen {
         self.slots.len()
     }
 
-    fn committed(&mut self, by: ReplicaId, slot: Slot, batch: &[u8]) {
+    fn committed(&mut self, by: ReplicaId, group: u16, slot: Slot, batch: &[u8]) {
         let checksum = crc32c::crc32c(batch);
-        if *self.slots.entry(slot).or_insert(checksum) != checksum {
+        if *self.slots.entry((group, slot)).or_insert(checksum) != checksum {
             self.disagree(format!("{by} committed another batch in slot {}", slot.0));
         }
     }
@@ -109,6 +116,7 @@ impl Seen {
 pub struct Observed<P> {
     protocol: P,
     id: ReplicaId,
+    group: u16,
     leads: bool,
 }
 
@@ -139,6 +147,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const PARAMETERS: &'static [Parameter] = P::PARAMETERS;
     const SERVICE: Service = P::SERVICE;
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
+    const REPAIRS: bool = P::REPAIRS;
 
     type Message = P::Message;
     type Record = P::Record;
@@ -148,18 +157,19 @@ impl<P: Protocol> Protocol for Observed<P> {
     }
 
     fn new(config: &Config) -> Self {
-        Self { protocol: P::new(config), id: config.id, leads: false }
+        let group = SEEN.with_borrow(|seen| seen.group);
+        Self { protocol: P::new(config), id: config.id, group, leads: false }
     }
 
     fn replay<C: Context<Self>>(&mut self, record: P::Record, payload: Payload, cx: &mut C) {
         SEEN.with_borrow_mut(|seen| seen.replayed += 1);
-        self.protocol.replay(record, payload, &mut Watch { id: self.id, cx });
+        self.protocol.replay(record, payload, &mut Watch { id: self.id, group: self.group, cx });
         self.protocol.check();
     }
 
     fn step<C: Context<Self>>(&mut self, input: Input<P::Message>, cx: &mut C) {
         self.note(&input, cx.now());
-        self.protocol.step(input, &mut Watch { id: self.id, cx });
+        self.protocol.step(input, &mut Watch { id: self.id, group: self.group, cx });
         self.protocol.check();
         let leads = self.protocol.role() == Role::Leader;
         if leads && !self.leads {
@@ -177,7 +187,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
-        self.protocol.checkpoint(&mut Watch { id: self.id, cx });
+        self.protocol.checkpoint(&mut Watch { id: self.id, group: self.group, cx });
     }
 
     fn check(&self) {
@@ -187,11 +197,16 @@ impl<P: Protocol> Protocol for Observed<P> {
     fn role(&self) -> Role {
         self.protocol.role()
     }
+
+    fn is_whole(&self) -> bool {
+        self.protocol.is_whole()
+    }
 }
 
 /// The node's context as the protocol under the watcher sees it.
 struct Watch<'a, C> {
     id: ReplicaId,
+    group: u16,
     cx: &'a mut C,
 }
 
@@ -218,7 +233,7 @@ impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
 
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
         let bytes = self.cx.bytes(batch);
-        SEEN.with_borrow_mut(|seen| seen.committed(self.id, slot, bytes));
+        SEEN.with_borrow_mut(|seen| seen.committed(self.id, self.group, slot, bytes));
         self.cx.commit(slot, batch, reply);
     }
 

@@ -5,7 +5,7 @@
 
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
 use synod_workloads::{
-    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Random, Values, format_duration,
+    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Values, format_duration,
 };
 
 use super::models::{Clock, Cpu, Latency};
@@ -15,7 +15,7 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
 /// Frames are at most so long: a piece of a snapshot must fit.
-pub const FRAME_BYTES_MAX: u32 = 128 << 10;
+const FRAME_BYTES_MAX: u32 = 128 << 10;
 
 /// The longest write: one record as long as a frame.
 const WRITE_BYTES_MAX: usize = (128 << 10) + (8 << 10);
@@ -25,7 +25,9 @@ const WRITE_BYTES_MAX: usize = (128 << 10) + (8 << 10);
 pub struct Plan {
     /// Where it was drawn from, and where all further choices start.
     pub seed: u64,
-    /// Replicas in the group.
+    /// Groups; each replica has a machine for each.
+    pub groups: usize,
+    /// Replicas in a group.
     pub replicas: u8,
     /// The protocol's own parameters.
     pub parameters: [u64; PARAMETERS_MAX],
@@ -43,8 +45,12 @@ pub struct Plan {
     pub log: Option<WalLimits>,
     /// Whether each record is a write of its own.
     pub sync_each: bool,
+    /// What bounds memory.
+    pub limits: Limits,
     /// What clients ask.
     pub load: Load,
+    /// For how long they ask.
+    pub phases: Phases,
     /// For how long things go wrong.
     pub faults_ns: u64,
     /// The way from one machine to another.
@@ -59,8 +65,28 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
+/// What bounds the memory of a replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest frame.
+    pub frame_bytes_max: u32,
+    /// Bytes in one batch at most.
+    pub batch_bytes_max: usize,
+    /// Requests that wait at a replica at most.
+    pub pending_ops_max: usize,
+    /// Keys that a table is made for.
+    pub keys_expected: usize,
+    /// Sessions that a replica remembers.
+    pub sessions_max: usize,
+    /// Client numbers are below this.
+    pub clients_max: usize,
+}
+
+/// A run that goes on longer than any seed.
+const AGES_NS: u64 = 1 << 60;
+
 /// The way from one machine to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// How long a piece of bytes travels while things go wrong.
     pub latency: Latency,
@@ -111,11 +137,19 @@ pub enum Action {
     SlowDisk,
     /// Its disk fails after some operations; the process stops itself and is started again.
     FailDisk,
+    /// Nothing more fits on its disk; a process that needs more stops itself and is started again.
+    FillDisk,
+    /// The process ends, and comes back with an empty disk.
+    Wipe,
+    /// The process ends, and one bit of its log or snapshot is flipped.
+    Rot,
+    /// The process ends, and a block of its log is found in the place of another one.
+    Misdirect,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::Pause,
         Self::Isolate,
@@ -125,7 +159,22 @@ impl Action {
         Self::SlowProcessor,
         Self::SlowDisk,
         Self::FailDisk,
+        Self::FillDisk,
+        Self::Wipe,
+        Self::Rot,
+        Self::Misdirect,
     ];
+
+    /// Whether it needs a log.
+    const fn needs_log(self) -> bool {
+        matches!(self, Self::Crash | Self::FailDisk | Self::FillDisk) || self.forgets()
+    }
+
+    /// Whether a replica may lose what it had promised by it.
+    #[must_use]
+    pub const fn forgets(self) -> bool {
+        matches!(self, Self::Wipe | Self::Rot | Self::Misdirect)
+    }
 
     /// For tables.
     #[must_use]
@@ -140,6 +189,10 @@ impl Action {
             Self::SlowProcessor => "slow processor",
             Self::SlowDisk => "slow disk",
             Self::FailDisk => "failing disk",
+            Self::FillDisk => "full disk",
+            Self::Wipe => "wiped disk",
+            Self::Rot => "flipped bit",
+            Self::Misdirect => "misdirected block",
         }
     }
 }
@@ -147,8 +200,12 @@ impl Action {
 /// Whom it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Whoever leads then, or the first that runs.
+    /// Whoever leads then, or the first.
     Leader,
+    /// One that does not lead then, chosen by the seed.
+    Follower,
+    /// Any, chosen by the seed.
+    Any,
     /// This one.
     Replica(u8),
 }
@@ -158,6 +215,8 @@ impl std::fmt::Display for Fault {
         let (at, lasts) = (format_duration(self.at_ns), format_duration(self.for_ns));
         match self.target {
             Target::Leader => write!(f, "at {at}: {} the leader", self.action.name())?,
+            Target::Follower => write!(f, "at {at}: {} a follower", self.action.name())?,
+            Target::Any => write!(f, "at {at}: {} a replica", self.action.name())?,
             Target::Replica(id) => write!(f, "at {at}: {} replica {id}", self.action.name())?,
         }
         write!(f, " for {lasts}")
@@ -177,6 +236,7 @@ impl Plan {
         let sync_each = chance(random, 20);
         Self {
             seed,
+            groups: 1,
             replicas,
             parameters: draw_parameters::<P>(random, replicas),
             window: 1 << random.below(7),
@@ -190,18 +250,55 @@ impl Plan {
                 writes_in_flight: pick(random, &[1, 2, 3, 4]),
             }),
             sync_each,
+            limits: Limits {
+                frame_bytes_max: FRAME_BYTES_MAX,
+                batch_bytes_max: 64 << 10,
+                pending_ops_max: pick(random, &[4, 256, 256, 256]),
+                keys_expected: 16,
+                sessions_max: 64,
+                clients_max: 16,
+            },
             load: draw_load(random, P::SERVICE),
+            phases: Phases { warm_up_ns: 0, measure_ns: AGES_NS, cool_down_ns: 0 },
             faults_ns,
             network: draw_network(random),
             cpu: Cpu {
                 turn_ns: 500 + random.below(5_000),
                 arrival_ns: 100 + random.below(2_000),
                 kib_ns: random.below(1_000),
+                command_ns: random.below(2_000),
             },
             disk: Latency::around(pick(random, &[20_000, 100_000, MS, 5 * MS]), random),
             clocks: (0..=replicas).map(|_| draw_clock(random)).collect(),
             faults,
         }
+    }
+}
+
+impl Plan {
+    /// The largest of the protocol's quorums, or a majority.
+    #[must_use]
+    pub fn quorum_max<P: Protocol>(&self) -> usize {
+        self.quorums::<P>().max().unwrap_or_else(|| self.majority())
+    }
+
+    /// The smallest of the protocol's quorums, or a majority.
+    #[must_use]
+    pub fn quorum_min<P: Protocol>(&self) -> usize {
+        self.quorums::<P>().min().unwrap_or_else(|| self.majority())
+    }
+
+    fn majority(&self) -> usize {
+        usize::from(self.replicas) / 2 + 1
+    }
+
+    /// A parameter that counts replicas is a quorum.
+    fn quorums<P: Protocol>(&self) -> impl Iterator<Item = usize> {
+        P::PARAMETERS
+            .iter()
+            .zip(self.parameters)
+            .filter(|(parameter, _)| parameter.name.ends_with("quorum"))
+            .map(|(_, value)| usize::try_from(value).expect("few"))
     }
 }
 
@@ -326,7 +423,7 @@ fn draw_clock(random: &mut Random) -> Clock {
 fn draw_faults(random: &mut Random, replicas: u8, durable: bool, faults_ns: u64) -> Vec<Fault> {
     let wanted: Vec<Action> = Action::ALL
         .into_iter()
-        .filter(|action| durable || !matches!(action, Action::Crash | Action::FailDisk))
+        .filter(|action| durable || !action.needs_log())
         .filter(|_| chance(random, 40))
         .collect();
     if wanted.is_empty() {

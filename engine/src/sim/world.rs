@@ -1,26 +1,29 @@
-//! A cluster and its clients in virtual time: the event heap, the machines and what strikes them.
+//! A cluster and its clients in virtual time: the machines, their turns, and what travels between
+//! them. What strikes them is in `strikes.rs`.
 
-use std::cell::RefCell;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+mod events;
+mod strikes;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic;
 
-use crossbeam::channel::{Receiver, unbounded};
 use synod_protocols::protocol::{Config, Protocol, Role, Service};
 use synod_protocols::types::{ReplicaId, Time};
-use synod_results::history::Operation;
-use synod_workloads::{Concern, Phases, Random};
+use synod_workloads::{Concern, Random};
 
+use self::events::Events;
+pub(super) use self::strikes::Struck;
 use super::disk::SimulatedDisk;
 use super::models::Clock;
 use super::network::{Content, Network, Parcel, Traffic};
 use super::observe::{Observed, Seen};
-use super::plan::{self, Fault, Plan, Target};
+use super::plan::{Action, Fault, Plan, Target};
+use crate::cluster::orders::Status;
 use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
-use crate::load::{self, LoadThread, Piece, Recording, Shared};
+use crate::load::{self, LoadThread, Noticed, Recording, Shared};
 use crate::node::{Counters, Node, Settings};
 use crate::wal::LogWrite;
 
@@ -30,8 +33,10 @@ const REPAIR_NS: u64 = 50_000_000;
 /// How much slower a slow processor or disk is.
 const SLOWNESS: u64 = 100;
 
-/// A run that goes on longer than any workload asks for.
-const AGES_NS: u64 = 1 << 60;
+thread_local! {
+    /// Processor time of the load thread whose turn it is.
+    static LOAD_CPU_NS: Cell<u64> = const { Cell::new(0) };
+}
 
 type Replica<P> = Box<Node<Observed<P>, SimulatedIo>>;
 
@@ -39,7 +44,7 @@ type Replica<P> = Box<Node<Observed<P>, SimulatedIo>>;
 enum Process<P: Protocol> {
     Replica(Replica<P>),
     Load(Box<LoadThread<SimulatedIo>>),
-    /// Crashed.
+    /// Crashed, or at its end.
     Nothing,
 }
 
@@ -52,6 +57,8 @@ struct Machine<P: Protocol> {
     /// When the turn that is due begins.
     turn_at: u64,
     busy_until: u64,
+    /// Processor time used in all lives.
+    busy_ns: u64,
     disk: SimulatedDisk,
     /// Writes that the disk has not ended.
     writes: Vec<(u64, LogWrite)>,
@@ -59,6 +66,8 @@ struct Machine<P: Protocol> {
     paused: u32,
     slow_processor: u32,
     slow_disk: u32,
+    /// Whether its disk was damaged since it last started.
+    tainted: bool,
 }
 
 #[derive(Debug)]
@@ -69,48 +78,26 @@ enum Event {
     /// The disk of a machine ends a write.
     Written(usize, u32, u64),
     Fault(usize),
-    /// A fault ends; for a crash: the machine it struck starts again.
-    End(Fault, usize),
-}
-
-struct Scheduled {
-    at: u64,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    /// The earliest is the greatest, as the heap gives the greatest first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
+    /// A fault on a replica ends; for a crash: its process starts again. With the place in the list
+    /// of faults that struck.
+    End(Action, usize, Option<usize>),
 }
 
 /// What a world has counted.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Events.
+    /// Events: turns, bytes that came, writes that ended, faults and their ends.
     pub events: u64,
-    /// A checksum of all events, in order: two runs of a plan have the same.
+    /// Turns of machines.
+    pub turns: u64,
+    /// A checksum of all turns, in order: two runs of a plan have the same.
     pub trace: u64,
     /// Faults that struck, by action.
-    pub faults: [u64; plan::Action::ALL.len()],
+    pub faults: [u64; Action::ALL.len()],
     /// Writes that a crash tore.
     pub torn: u64,
+    /// Processes that started without what they had promised.
+    pub lost: u64,
     /// Processes that stopped because their disk failed.
     pub stopped: u64,
     /// What the network did.
@@ -119,93 +106,131 @@ pub struct Tally {
     pub counters: Counters,
 }
 
-/// The world of one plan.
+/// The world of one plan. The machines of replicas come first, group by group, then those of load
+/// threads.
 pub(super) struct World<P: Protocol> {
     plan: Plan,
     pub(super) now: u64,
-    events: BinaryHeap<Scheduled>,
-    scheduled: u64,
+    events: Events<Event>,
     machines: Vec<Machine<P>>,
     network: Network,
     random: Random,
     /// Whether faults strike, or everything heals.
     faulty: bool,
     shared: Arc<Shared>,
-    pieces: Receiver<Piece>,
+    /// What load threads noticed that are at their end.
+    noticed: Vec<Noticed>,
     pub(super) tally: Tally,
+    /// Faults that struck, in order.
+    struck: Vec<Struck>,
     /// Why a replica could not be started.
     pub(super) failure: Option<String>,
 }
 
+/// What is left of a world.
+pub(super) struct Ended {
+    pub(super) tally: Tally,
+    pub(super) seen: Seen,
+    pub(super) noticed: Vec<Noticed>,
+    pub(super) struck: Vec<Struck>,
+}
+
 impl<P: Protocol> World<P> {
-    pub(super) fn new(plan: Plan) -> Self {
-        let machines = usize::from(plan.replicas) + 1;
-        let random = Random::new(plan.seed ^ 0x5eed, Concern::World);
-        let network = Network::new(
-            plan.network,
-            machines,
-            Random::new(plan.seed ^ 0x5eed_5eed, Concern::World),
-        );
-        let (full, pieces) = unbounded();
-        let (_, used) = unbounded();
-        let shared = Arc::new(Shared::default());
-        let recording = Recording::new(0, full, used);
+    /// A world in which everybody has just started. There is one recording for each load thread.
+    pub(super) fn new(plan: Plan, recordings: Vec<Recording>) -> Self {
+        let replicas = usize::from(plan.replicas) * plan.groups;
+        assert_eq!(plan.clocks.len(), replicas + recordings.len());
+        let random = |salt| Random::new(plan.seed ^ salt, Concern::World);
         let mut world = Self {
             now: 0,
-            events: BinaryHeap::new(),
-            scheduled: 0,
+            events: Events::default(),
             machines: plan.clocks.iter().map(|&clock| Machine::new(clock)).collect(),
-            network,
-            random,
+            network: Network::new(
+                plan.network.clone(),
+                plan.clocks.len(),
+                replicas,
+                random(0x5eed_5eed),
+            ),
+            random: random(0x5eed),
             faulty: true,
-            shared: Arc::clone(&shared),
-            pieces,
+            shared: Arc::new(Shared::default()),
+            noticed: Vec::new(),
             tally: Tally::default(),
+            struck: Vec::new(),
             failure: None,
             plan,
         };
-        for replica in 0..world.replicas() {
-            world.start(replica);
+        for machine in 0..replicas {
+            world.start(machine);
         }
-        world.start_load(shared, recording);
-        for (number, fault) in world.plan.faults.clone().into_iter().enumerate() {
-            world.schedule(fault.at_ns, Event::Fault(number));
+        for (thread, recording) in (0..).zip(recordings) {
+            world.start_load(thread, recording);
+        }
+        for (number, fault) in world.plan.faults.iter().enumerate() {
+            world.events.push(fault.at_ns, Event::Fault(number));
         }
         world
     }
 
+    /// Replicas in a group.
     fn replicas(&self) -> usize {
         usize::from(self.plan.replicas)
     }
 
-    fn start_load(&mut self, shared: Arc<Shared>, recording: Recording) {
-        let machine = self.replicas();
+    /// The first machine of a load thread.
+    fn loads_from(&self) -> usize {
+        self.replicas() * self.plan.groups
+    }
+
+    /// The machines of a replica, one for each group.
+    fn machines_of(&self, replica: usize) -> impl Iterator<Item = usize> + use<P> {
+        (replica..self.loads_from()).step_by(self.replicas())
+    }
+
+    fn start_load(&mut self, thread: u16, recording: Recording) {
+        let machine = self.loads_from() + usize::from(thread);
         let port = self.new_life(machine);
-        // The load begins when its clock shows this.
-        shared.start_at_ns.store(port.borrow().now.0 + 1, atomic::Ordering::Relaxed);
         let load = LoadThread::new(
             load::Plan {
-                thread: 0,
-                threads: 1,
+                thread,
+                threads: self.plan.load.threads,
                 cluster: self.plan.seed,
-                groups: vec![self.addresses()],
+                groups: (0..self.plan.groups).map(|group| self.addresses(group)).collect(),
                 load: self.plan.load.clone(),
-                phases: Phases { warm_up_ns: 0, measure_ns: AGES_NS, cool_down_ns: 0 },
+                phases: self.plan.phases,
                 seed: self.plan.seed,
                 repeatable: P::SERVICE == Service::StateMachine,
-                frame_bytes_max: plan::FRAME_BYTES_MAX,
+                frame_bytes_max: self.plan.limits.frame_bytes_max,
             },
             SimulatedIo::new(port),
-            shared,
+            Arc::clone(&self.shared),
             recording,
-            || 0,
+            || LOAD_CPU_NS.get(),
         );
         self.machines[machine].process = Process::Load(Box::new(load));
         self.turn_by(machine, self.now);
     }
 
-    fn addresses(&self) -> Vec<Address> {
-        (0..u32::from(self.plan.replicas)).map(Address::Memory).collect()
+    /// The warm-up begins now, as load threads' clocks show it.
+    pub(super) fn begin(&mut self) {
+        let loads = self.loads_from();
+        let clock = self.machines[loads].clock;
+        // All load threads have the same clock: they are threads of one process.
+        assert!(self.machines[loads..].iter().all(|machine| machine.clock == clock));
+        let start = clock.local(self.now) + 1;
+        self.shared.start_at_ns.store(start, atomic::Ordering::Relaxed);
+        self.wake_load();
+    }
+
+    fn wake_load(&mut self) {
+        for machine in self.loads_from()..self.machines.len() {
+            self.turn_by(machine, self.now);
+        }
+    }
+
+    fn addresses(&self, group: usize) -> Vec<Address> {
+        let first = u32::try_from(group * self.replicas()).expect("few machines");
+        (first..first + u32::from(self.plan.replicas)).map(Address::Memory).collect()
     }
 
     // Processes.
@@ -222,82 +247,91 @@ impl<P: Protocol> World<P> {
         Rc::clone(&machine.port)
     }
 
-    fn start(&mut self, replica: usize) {
-        if !matches!(self.machines[replica].process, Process::Nothing) {
-            return;
+    /// Starts a replica, unless it runs. Returns the records that it replayed.
+    fn start(&mut self, machine: usize) -> Option<u64> {
+        if !self.is_down(machine) {
+            return None;
         }
-        let port = self.new_life(replica);
-        let (io, settings) = (SimulatedIo::new(port), self.settings(replica));
+        self.machines[machine].tainted = false;
+        let port = self.new_life(machine);
+        let (io, settings) = (SimulatedIo::new(port), self.settings(machine));
+        Seen::enter(settings.group);
         let opened = match self.plan.log {
-            None => Ok(Node::new(settings, io)),
+            None => Ok((Node::new(settings, io), 0)),
             Some(limits) => {
-                let disk = self.machines[replica].disk.clone();
-                Node::open(settings, io, disk, limits).map(|(node, _)| node)
+                let disk = self.machines[machine].disk.clone();
+                Node::open(settings, io, || Ok(disk.clone()), limits)
             }
         };
         match opened {
-            Ok(node) => {
-                self.machines[replica].process = Process::Replica(Box::new(node));
-                self.turn_by(replica, self.now);
+            Ok((node, records)) => {
+                self.tally.lost += u64::from(self.machines[machine].disk.is_lost());
+                self.machines[machine].process = Process::Replica(Box::new(node));
+                self.turn_by(machine, self.now);
+                return Some(records);
             }
-            Err(_) if self.machines[replica].disk.fails() => self.repair_later(replica),
+            Err(_) if self.machines[machine].disk.is_faulty() => self.repair_later(machine),
             Err(sentence) => {
-                let failure = || format!("replica {replica} cannot start: {sentence}");
+                let failure = || format!("machine {machine} cannot start: {sentence}");
                 self.failure.get_or_insert_with(failure);
             }
         }
+        None
     }
 
-    fn settings(&self, replica: usize) -> Settings {
+    fn settings(&self, machine: usize) -> Settings {
         let plan = &self.plan;
+        let (group, id) = (machine / self.replicas(), machine % self.replicas());
+        let limits = plan.limits;
         Settings {
             protocol: Config {
-                id: ReplicaId(u8::try_from(replica).expect("few")),
-                replicas: usize::from(plan.replicas),
+                id: ReplicaId(u8::try_from(id).expect("few")),
+                replicas: self.replicas(),
                 window: plan.window,
                 retain_bytes: plan.retain_bytes,
                 parameters: plan.parameters,
+                lost: false,
             },
             cluster: plan.seed,
-            group: 0,
-            peers: self.addresses(),
-            seed: plan.seed ^ u64::from(self.machines[replica].life) << 40,
+            group: u16::try_from(group).expect("few"),
+            peers: self.addresses(group),
+            seed: plan.seed ^ u64::from(self.machines[machine].life) << 40 ^ (group as u64) << 48,
             batch_ops_max: plan.batch_ops_max,
-            batch_bytes_max: 64 << 10,
+            batch_bytes_max: limits.batch_bytes_max,
             linger_ns: plan.linger_ns,
-            frame_bytes_max: plan::FRAME_BYTES_MAX,
-            pending_ops_max: 256,
-            keys_expected: 16,
-            sessions_max: 64,
+            frame_bytes_max: limits.frame_bytes_max,
+            pending_ops_max: limits.pending_ops_max,
+            keys_expected: limits.keys_expected,
+            sessions_max: limits.sessions_max,
             snapshot_bytes: plan.snapshot_bytes,
-            clients_max: 16,
+            clients_max: limits.clients_max,
             sync_each: plan.sync_each,
+            founding: self.machines[machine].life == 1,
         }
     }
 
     /// The process is gone; what its disk was writing is torn.
-    fn end(&mut self, replica: usize) {
+    fn end(&mut self, machine: usize) {
         let Process::Replica(node) =
-            std::mem::replace(&mut self.machines[replica].process, Process::Nothing)
+            std::mem::replace(&mut self.machines[machine].process, Process::Nothing)
         else {
             return;
         };
         self.tally.counters.add(&node.counters());
-        let machine = &mut self.machines[replica];
-        machine.life += 1;
-        for (_, write) in std::mem::take(&mut machine.writes) {
+        let place = &mut self.machines[machine];
+        place.life += 1;
+        for (_, write) in std::mem::take(&mut place.writes) {
             self.tally.torn += 1;
-            machine.disk.tear(&write, &mut self.random);
+            place.disk.tear(&write, &mut self.random);
         }
-        let parcels = self.network.end_all(replica, self.now);
+        let parcels = self.network.end_all(machine, self.now);
         self.send_parcels(parcels);
     }
 
     // Time.
 
     fn schedule(&mut self, at: u64, event: Event) {
-        self.scheduled += 1;
-        self.events.push(Scheduled { at: at.max(self.now), number: self.scheduled, event });
+        self.events.push(at.max(self.now), event);
     }
 
     /// The machine has a turn at `at` or earlier.
@@ -313,12 +347,11 @@ impl<P: Protocol> World<P> {
     /// Runs until a moment or until `done`, and says whether it was the latter.
     pub(super) fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
-            let due = self.events.peek().is_some_and(|next| next.at <= end);
-            if !due || self.failure.is_some() {
+            let due = if self.failure.is_none() { self.events.pop_until(end) } else { None };
+            let Some((at, event)) = due else {
                 self.now = self.now.max(end);
                 return false;
-            }
-            let Scheduled { at, event, .. } = self.events.pop().expect("just seen");
+            };
             self.now = at;
             self.handle(event);
         }
@@ -326,6 +359,7 @@ impl<P: Protocol> World<P> {
     }
 
     fn handle(&mut self, event: Event) {
+        self.tally.events += 1;
         match event {
             Event::Turn(machine) => {
                 if self.machines[machine].turn_at == self.now {
@@ -335,12 +369,12 @@ impl<P: Protocol> World<P> {
             Event::Parcel(parcel) => self.receive(parcel),
             Event::Written(machine, life, number) => self.written(machine, life, number),
             Event::Fault(number) => self.strike(self.plan.faults[number]),
-            Event::End(fault, replica) => self.relieve(fault, replica),
+            Event::End(action, replica, struck) => self.relieve(action, replica, struck),
         }
     }
 
     fn trace(&mut self, machine: usize, arrivals: u64, bytes: u64) {
-        self.tally.events += 1;
+        self.tally.turns += 1;
         for word in [self.now, machine as u64, arrivals, bytes] {
             self.tally.trace =
                 (self.tally.trace.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -361,17 +395,23 @@ impl<P: Protocol> World<P> {
         };
         self.trace(number, arrivals, received);
         let machine = &mut self.machines[number];
+        let commands = machine.commands();
         let deadline = match &mut machine.process {
             Process::Nothing => return,
-            Process::Load(load) => load.turn().then(|| load.deadline()),
+            Process::Load(load) => {
+                LOAD_CPU_NS.set(machine.busy_ns);
+                load.turn().then(|| load.deadline())
+            }
             Process::Replica(node) => node.turn().is_ok().then(|| node.deadline()),
         };
         let actions = std::mem::take(&mut machine.port.borrow_mut().outbox);
         let Some(deadline) = deadline else { return self.over(number) };
         let sent: usize = actions.iter().map(simulated::Action::bytes).sum();
         let slowness = if machine.slow_processor > 0 { SLOWNESS } else { 1 };
-        let cost = self.plan.cpu.cost(arrivals, received + sent as u64) * slowness;
+        let commands = machine.commands() - commands;
+        let cost = self.plan.cpu.cost(arrivals, received + sent as u64, commands) * slowness;
         machine.busy_until = self.now + cost;
+        machine.busy_ns += cost;
         let wake = machine.clock.world(deadline.0);
         for action in actions {
             self.act(number, action, self.now + cost);
@@ -381,10 +421,10 @@ impl<P: Protocol> World<P> {
 
     /// A process has ended by itself: the load at its end, a replica because its disk failed.
     fn over(&mut self, number: usize) {
-        if number == self.replicas() {
+        if number >= self.loads_from() {
             let process = std::mem::replace(&mut self.machines[number].process, Process::Nothing);
             if let Process::Load(load) = process {
-                load.finish();
+                self.noticed.push(load.finish());
             }
             return;
         }
@@ -395,13 +435,8 @@ impl<P: Protocol> World<P> {
     /// A process could not go on with its disk: it is started again when the disk is repaired.
     fn repair_later(&mut self, number: usize) {
         self.tally.stopped += 1;
-        let fault = Fault {
-            at_ns: self.now,
-            action: plan::Action::FailDisk,
-            target: Target::Replica(u8::try_from(number).expect("few")),
-            for_ns: REPAIR_NS,
-        };
-        self.schedule(self.now + REPAIR_NS, Event::End(fault, number));
+        let replica = number % self.replicas();
+        self.schedule(self.now + REPAIR_NS, Event::End(Action::FailDisk, replica, None));
     }
 
     fn act(&mut self, machine: usize, action: simulated::Action, at: u64) {
@@ -443,7 +478,7 @@ impl<P: Protocol> World<P> {
                 if self.network.is_closed(end) {
                     return;
                 }
-                let answer = if matches!(self.machines[to].process, Process::Nothing) {
+                let answer = if self.is_down(to) {
                     self.network.refuse(end, self.now)
                 } else {
                     let link = self.machines[to].port.borrow_mut().open();
@@ -465,7 +500,7 @@ impl<P: Protocol> World<P> {
     // Disks.
 
     fn write(&mut self, machine: usize, write: LogWrite, at: u64) {
-        let number = self.scheduled;
+        let number = self.events.made();
         let slowness = if self.machines[machine].slow_disk > 0 { SLOWNESS } else { 1 };
         let takes = self.plan.disk.draw(&mut self.random) * slowness;
         let life = self.machines[machine].life;
@@ -500,146 +535,26 @@ impl<P: Protocol> Machine<P> {
             life: 0,
             turn_at: u64::MAX,
             busy_until: 0,
+            busy_ns: 0,
             disk: SimulatedDisk::default(),
             writes: Vec::new(),
             paused: 0,
             slow_processor: 0,
             slow_disk: 0,
-        }
-    }
-}
-
-// Faults.
-impl<P: Protocol> World<P> {
-    fn leader(&self) -> Option<usize> {
-        self.machines.iter().position(|machine| {
-            matches!(&machine.process, Process::Replica(node) if node.role() == Role::Leader)
-        })
-    }
-
-    fn strike(&mut self, fault: Fault) {
-        if !self.faulty {
-            return;
-        }
-        let replica = match fault.target {
-            Target::Leader => self.leader().unwrap_or(0),
-            Target::Replica(id) => usize::from(id),
-        };
-        if matches!(self.machines[replica].process, Process::Nothing) {
-            return;
-        }
-        let kind = plan::Action::ALL.iter().position(|&action| action == fault.action);
-        self.tally.faults[kind.expect("listed")] += 1;
-        let machine = &mut self.machines[replica];
-        match fault.action {
-            plan::Action::Crash => self.end(replica),
-            plan::Action::Pause => machine.paused += 1,
-            plan::Action::SlowProcessor => machine.slow_processor += 1,
-            plan::Action::SlowDisk => machine.slow_disk += 1,
-            plan::Action::FailDisk => {
-                let operations = self.random.below(20);
-                // Started again when the process has noticed.
-                return machine.disk.fail_after(operations);
-            }
-            plan::Action::Isolate
-            | plan::Action::Deafen
-            | plan::Action::Mute
-            | plan::Action::Separate => {
-                for (from, to) in self.ways(fault.action, replica) {
-                    self.network.block(from, to);
-                }
-            }
-        }
-        self.schedule(self.now + fault.for_ns, Event::End(fault, replica));
-    }
-
-    fn relieve(&mut self, fault: Fault, replica: usize) {
-        let machine = &mut self.machines[replica];
-        match fault.action {
-            plan::Action::Crash => self.start(replica),
-            plan::Action::FailDisk => {
-                machine.disk.repair();
-                self.start(replica);
-            }
-            plan::Action::Pause => {
-                machine.paused -= 1;
-                self.turn_by(replica, self.now);
-            }
-            plan::Action::SlowProcessor => machine.slow_processor -= 1,
-            plan::Action::SlowDisk => machine.slow_disk -= 1,
-            plan::Action::Isolate
-            | plan::Action::Deafen
-            | plan::Action::Mute
-            | plan::Action::Separate => {
-                for (from, to) in self.ways(fault.action, replica) {
-                    let parcels = self.network.unblock(from, to, self.now);
-                    self.send_parcels(parcels);
-                }
-            }
+            tainted: false,
         }
     }
 
-    /// The ways that a fault of the network blocks, each from one machine to another.
-    fn ways(&self, action: plan::Action, replica: usize) -> Vec<(usize, usize)> {
-        let replicas = self.replicas();
-        let others = || (0..replicas).filter(move |&other| other != replica);
-        let next = (replica + 1) % replicas;
-        match action {
-            plan::Action::Isolate => (0..=replicas)
-                .filter(|&other| other != replica)
-                .flat_map(|other| [(other, replica), (replica, other)])
-                .collect(),
-            plan::Action::Deafen => others().map(|other| (other, replica)).collect(),
-            plan::Action::Mute => others().map(|other| (replica, other)).collect(),
-            plan::Action::Separate if next == replica => Vec::new(),
-            plan::Action::Separate => vec![(replica, next), (next, replica)],
-            plan::Action::Crash
-            | plan::Action::Pause
-            | plan::Action::SlowProcessor
-            | plan::Action::SlowDisk
-            | plan::Action::FailDisk => Vec::new(),
+    fn node(&self) -> Option<&Node<Observed<P>, SimulatedIo>> {
+        match &self.process {
+            Process::Replica(node) => Some(node),
+            Process::Load(_) | Process::Nothing => None,
         }
     }
 
-    /// No more faults: all that struck comes to its end at once, but `frozen` replicas stand still.
-    pub(super) fn heal(&mut self, frozen: &[usize]) {
-        self.faulty = false;
-        self.network.calm();
-        let ends: Vec<(Fault, usize)> = self
-            .events
-            .drain()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter_map(|scheduled| match scheduled.event {
-                Event::End(fault, replica) => Some((fault, replica)),
-                Event::Written(..) => {
-                    // A slow disk would take minutes.
-                    self.events.push(Scheduled { at: self.now, ..scheduled });
-                    None
-                }
-                Event::Turn(_) | Event::Parcel(_) | Event::Fault(_) => {
-                    self.events.push(scheduled);
-                    None
-                }
-            })
-            .collect();
-        for machine in &self.machines {
-            machine.disk.repair();
-        }
-        for (fault, replica) in ends {
-            self.relieve(fault, replica);
-        }
-        for &replica in frozen {
-            self.machines[replica].paused += 1;
-        }
-    }
-
-    /// Frozen replicas go on.
-    pub(super) fn thaw(&mut self, frozen: &[usize]) {
-        for &replica in frozen {
-            self.machines[replica].paused -= 1;
-            self.turn_by(replica, self.now);
-        }
+    /// Commands that its replica has applied in this life.
+    fn commands(&self) -> u64 {
+        self.node().map_or(0, |node| node.counters().commands)
     }
 }
 
@@ -650,68 +565,94 @@ impl<P: Protocol> World<P> {
         self.shared.completed.load(atomic::Ordering::Relaxed)
     }
 
+    /// Load threads that have written every key once.
+    pub(super) fn preloaded(&self) -> usize {
+        self.shared.preloaded.load(atomic::Ordering::Relaxed)
+    }
+
     /// Clients begin nothing more; what they wait for is given up.
-    pub(super) fn stop_load(&self) {
+    pub(super) fn stop_load(&mut self) {
         self.shared.stop.store(true, atomic::Ordering::Relaxed);
+        self.wake_load();
+    }
+
+    /// Whether all load threads are at their end.
+    pub(super) fn is_over(&self) -> bool {
+        self.noticed.len() == self.machines.len() - self.loads_from()
     }
 
     /// Whether the clients have stopped, and all replicas run and have applied the same.
     pub(super) fn is_settled(&self) -> bool {
-        let mut applied = None;
-        matches!(self.machines[self.replicas()].process, Process::Nothing)
-            && self.nodes().count() == self.replicas()
-            && self.nodes().all(|node| {
-                let own = node.applied();
-                own.is_some() && *applied.get_or_insert(own) == own
-            })
+        let alike = |group| {
+            self.nodes(group).count() == self.replicas()
+                && self.same(group, Node::applied).is_some()
+        };
+        self.is_over() && (0..self.plan.groups).all(alike)
     }
 
     /// Whether replicas that have applied the same slots hold the same.
     pub(super) fn is_alike(&self) -> bool {
-        let mut checksum = None;
-        self.nodes().all(|node| {
-            let own = node.checksum();
-            *checksum.get_or_insert(own) == own
-        })
+        (0..self.plan.groups).all(|group| self.same(group, |node| Some(node.checksum())).is_some())
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &Node<Observed<P>, SimulatedIo>> {
-        self.machines.iter().filter_map(|machine| match &machine.process {
-            Process::Replica(node) => Some(&**node),
-            Process::Load(_) | Process::Nothing => None,
-        })
+    /// What all running replicas of a group say alike.
+    fn same<T: PartialEq>(
+        &self,
+        group: usize,
+        say: impl Fn(&Node<Observed<P>, SimulatedIo>) -> Option<T>,
+    ) -> Option<T> {
+        let mut said = self.nodes(group).map(say);
+        let first = said.next()??;
+        said.all(|other| other.as_ref() == Some(&first)).then_some(first)
+    }
+
+    fn nodes(&self, group: usize) -> impl Iterator<Item = &Node<Observed<P>, SimulatedIo>> {
+        let first = group * self.replicas();
+        self.machines[first..first + self.replicas()].iter().filter_map(Machine::node)
     }
 
     /// What the replicas say of themselves, for a run that got stuck.
     pub(super) fn describe(&self) -> String {
-        let lines: Vec<String> = (0..self.replicas())
-            .map(|replica| match &self.machines[replica].process {
-                Process::Replica(node) => {
-                    let paused = if self.machines[replica].paused > 0 { ", frozen" } else { "" };
-                    format!("{replica}: {:?}, applied {:?}{paused}", node.role(), node.applied())
+        let lines: Vec<String> = self.machines[..self.loads_from()]
+            .iter()
+            .enumerate()
+            .map(|(number, machine)| match machine.node() {
+                Some(node) => {
+                    let paused = if machine.paused > 0 { ", frozen" } else { "" };
+                    format!("{number}: {:?}, applied {:?}{paused}", node.role(), node.applied())
                 }
-                Process::Load(_) | Process::Nothing => format!("{replica}: down"),
+                None => format!("{number}: down"),
             })
             .collect();
         lines.join("; ")
     }
 
-    /// Ends the world: what was counted and the history of its clients.
-    pub(super) fn finish(mut self) -> (Tally, Vec<Operation>, Seen) {
-        let load = self.replicas();
-        if matches!(self.machines[load].process, Process::Load(_)) {
-            self.over(load);
+    /// How each group of a replica is doing; nothing of one that is down.
+    pub(super) fn statuses(&self, replica: usize) -> Vec<Status> {
+        let status = |machine: usize| {
+            let node = self.machines[machine].node()?;
+            Some(Status {
+                leads: node.role() == Role::Leader,
+                counters: node.counters(),
+                cpu_ns: self.machines[machine].busy_ns,
+                at_ns: self.now,
+            })
+        };
+        self.machines_of(replica).map(status).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Ends the world.
+    pub(super) fn finish(mut self) -> Ended {
+        for machine in self.loads_from()..self.machines.len() {
+            self.over(machine);
         }
-        for replica in 0..load {
-            if let Process::Replica(node) = &self.machines[replica].process {
+        for machine in &self.machines {
+            if let Some(node) = machine.node() {
                 self.tally.counters.add(&node.counters());
             }
         }
         self.tally.traffic = self.network.traffic;
-        let operations = self.pieces.try_iter().flat_map(|piece| match piece {
-            Piece::Operations(operations) => operations,
-            Piece::Latencies(_) => Vec::new(),
-        });
-        (self.tally, operations.collect(), Seen::end())
+        let Self { tally, noticed, struck, .. } = self;
+        Ended { tally, seen: Seen::end(), noticed, struck }
     }
 }

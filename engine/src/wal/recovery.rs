@@ -89,6 +89,19 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// Whether something that was durable is gone, as opposed to what is whole and cannot be used.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Size { .. } | Self::Gap { .. } | Self::Damaged { .. } => {
+                true
+            }
+            Self::Io(_) | Self::Foreign { .. } | Self::Format { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

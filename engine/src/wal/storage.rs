@@ -106,4 +106,26 @@ pub trait Storage {
     ///
     /// The disk fails.
     fn snapshot_read(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Makes a durable note that what was promised here is lost, and then removes the log and the
+    /// snapshot. Whenever this is interrupted the note is there.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    fn lose(&mut self) -> io::Result<()>;
+
+    /// Whether there is such a note.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    fn is_lost(&mut self) -> io::Result<bool>;
+
+    /// What was lost has been made good: removes the note, durably.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails.
+    fn regain(&mut self) -> io::Result<()>;
 }

@@ -29,7 +29,7 @@ impl MultiPaxos {
         }
     }
 
-    fn ask_to_learn<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
+    pub(super) fn ask_to_learn<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
         let page_done = self.applied >= self.learn_until;
         if page_done || cx.now() >= self.learn_at {
             self.learn_at = cx.now() + self.heartbeat_ns;

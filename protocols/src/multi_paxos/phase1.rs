@@ -27,7 +27,9 @@ impl MultiPaxos {
         for to in Replicas::first(self.replicas).iter() {
             if !self.pages[to.index()].complete {
                 let from = self.pages[to.index()].from;
-                cx.send(to, Message::Prepare { ballot: self.promised, from }, Payload::EMPTY);
+                let lost = self.lost.is_some();
+                let prepare = Message::Prepare { ballot: self.promised, from, lost };
+                cx.send(to, prepare, Payload::EMPTY);
             }
         }
     }
@@ -37,14 +39,15 @@ impl MultiPaxos {
         candidate: ReplicaId,
         ballot: Ballot,
         from: Slot,
+        lost: bool,
         cx: &mut C,
     ) {
-        if candidate != ballot.owner() {
+        if candidate != ballot.owner() || self.lost.is_some() {
             return;
         }
         // Loyal to a leader that was just heard: the candidate has lost touch, not the group.
         let loyal = cx.now() < self.loyal_until && self.leader != Some(candidate);
-        if ballot > self.promised && loyal {
+        if ballot > self.promised && loyal && !lost {
             return;
         }
         if ballot < self.promised {
@@ -141,12 +144,22 @@ impl MultiPaxos {
         }
         *page = Page { from: answer.until, votes: 0, complete: !answer.more };
         if answer.more {
-            cx.send(acceptor, Message::Prepare { ballot, from: answer.until }, Payload::EMPTY);
+            let lost = self.lost.is_some();
+            let prepare = Message::Prepare { ballot, from: answer.until, lost };
+            cx.send(acceptor, prepare, Payload::EMPTY);
         }
-        let complete = self.pages.iter().filter(|page| page.complete).count();
-        if complete >= self.phase1_quorum {
+        if self.is_promised() {
+            self.lost = None;
             self.lead(cx);
         }
+    }
+
+    /// Whether those have promised who must have.
+    fn is_promised(&self) -> bool {
+        if self.lost.is_some() {
+            return self.others().all(|other| self.pages[other.index()].complete);
+        }
+        self.pages.iter().filter(|page| page.complete).count() >= self.phase1_quorum
     }
 
     fn awaits(&self, acceptor: ReplicaId, ballot: Ballot) -> bool {

@@ -68,7 +68,9 @@ impl MultiPaxos {
         if !self.hear_leader(from, ballot, cx) {
             return;
         }
-        if slot < self.log.base() {
+        if self.lost.is_some() {
+            // Only learns: an earlier promise may forbid the vote.
+        } else if slot < self.log.base() {
             // Applied and forgotten long ago, so chosen: the vote changes nothing.
             cx.send(from, Message::Accepted { ballot, slot }, Payload::EMPTY);
         } else if slot < self.log.end() {
@@ -87,8 +89,10 @@ impl MultiPaxos {
         if !self.hear_leader(from, ballot, cx) {
             return;
         }
-        // Says only that this replica lives and hears the leader.
-        cx.send_now(from, Message::HeartbeatReply { ballot }, Payload::EMPTY);
+        if self.lost.is_none() {
+            // Says only that this replica lives and hears the leader.
+            cx.send_now(from, Message::HeartbeatReply { ballot }, Payload::EMPTY);
+        }
         self.hear_chosen(from, ballot, chosen, cx);
     }
 

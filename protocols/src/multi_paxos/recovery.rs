@@ -93,6 +93,7 @@ impl MultiPaxos {
             if self.role != Role::Follower {
                 self.campaign(cx);
             }
+            self.campaign_if_all_answered(cx);
         }
     }
 

@@ -128,7 +128,7 @@ impl Plan {
 
     pub(crate) fn config(&self, id: ReplicaId) -> Config {
         let Self { replicas, window, retain_bytes, parameters, .. } = *self;
-        Config { id, replicas, window, retain_bytes, parameters }
+        Config { id, replicas, window, retain_bytes, parameters, lost: false }
     }
 }
 

@@ -149,7 +149,7 @@ impl<P: Protocol> Replica<P> {
                 if self.mutation != Some(Mutation::ForgetsInstalled) {
                     self.disk.install(&life.store);
                 }
-                self.step(Input::Installed { applied }, now, output);
+                self.step(Input::Installed { from, applied }, now, output);
             }
             Packet::Snapshot(_) => {}
         }

@@ -18,6 +18,9 @@ struct Segment {
     direct: File,
 }
 
+/// The note of [`Storage::lose`].
+const LOST: &str = "lost";
+
 /// Segments `000000.log`, `000001.log`, ... and `snapshot` in a directory that is locked until this
 /// is dropped.
 #[derive(Debug)]
@@ -195,6 +198,37 @@ impl Storage for FileStorage {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(named(&path, "open", &error)),
         }
+    }
+
+    fn lose(&mut self) -> io::Result<()> {
+        let note = self.directory.join(LOST);
+        File::create(&note)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| named(&note, "create", &error))?;
+        self.sync_directory()?;
+        self.segments.clear();
+        self.snapshot_new = None;
+        let segments = self.list()?.into_iter().map(|segment| self.path(segment));
+        for path in segments.chain([self.directory.join("snapshot")]) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(named(&path, "remove", &error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.sync_directory()
+    }
+
+    fn is_lost(&mut self) -> io::Result<bool> {
+        let note = self.directory.join(LOST);
+        note.try_exists().map_err(|error| named(&note, "look for", &error))
+    }
+
+    fn regain(&mut self) -> io::Result<()> {
+        let note = self.directory.join(LOST);
+        fs::remove_file(&note).map_err(|error| named(&note, "remove", &error))?;
+        self.sync_directory()
     }
 }
 

@@ -11,6 +11,7 @@ pub struct MemoryStorage {
     segments: BTreeMap<SegmentId, Vec<u8>>,
     snapshot: Vec<u8>,
     snapshot_new: Vec<u8>,
+    lost: bool,
 }
 
 impl MemoryStorage {
@@ -21,6 +22,11 @@ impl MemoryStorage {
     /// It does not exist.
     pub fn segment_mut(&mut self, segment: SegmentId) -> io::Result<&mut Vec<u8>> {
         self.segments.get_mut(&segment).ok_or_else(|| missing(segment))
+    }
+
+    /// The bytes of the current snapshot, to be damaged.
+    pub fn snapshot_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.snapshot
     }
 
     /// Loses a segment.
@@ -99,5 +105,19 @@ impl Storage for MemoryStorage {
         let count = rest.len().min(bytes.len());
         bytes[..count].copy_from_slice(&rest[..count]);
         Ok(count)
+    }
+
+    fn lose(&mut self) -> io::Result<()> {
+        *self = Self { lost: true, ..Self::default() };
+        Ok(())
+    }
+
+    fn is_lost(&mut self) -> io::Result<bool> {
+        Ok(self.lost)
+    }
+
+    fn regain(&mut self) -> io::Result<()> {
+        self.lost = false;
+        Ok(())
     }
 }
