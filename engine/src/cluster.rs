@@ -47,6 +47,8 @@ pub struct Cluster {
     killed: Vec<bool>,
     /// Replicas that are starting again.
     returning: Vec<bool>,
+    /// How many have come back, all in all.
+    returned: u64,
 }
 
 /// Where things of a run are.
@@ -147,6 +149,7 @@ impl Cluster {
             addresses: Vec::new(),
             killed: vec![false; replicas],
             returning: vec![false; replicas],
+            returned: 0,
         };
         cluster.launch_all()?;
         Ok(cluster)
@@ -232,6 +235,7 @@ impl Cluster {
         if self.returning[id] && self.members[id].ready().is_some() {
             self.members[id].tell(&Order::Start);
             self.returning[id] = false;
+            self.returned += 1;
         }
     }
 
@@ -301,7 +305,13 @@ impl Cluster {
         self.members[id].signal(libc::SIGCONT)
     }
 
-    /// Records that a replica replayed when it came back, once it has.
+    /// How many times a replica that was started again has become ready.
+    #[must_use]
+    pub fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    /// Records that a replica replayed when it started, once it is ready.
     #[must_use]
     pub fn replayed(&self, id: usize) -> Option<u64> {
         self.members[id].ready().map(|records| records.iter().sum())

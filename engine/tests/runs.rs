@@ -139,6 +139,43 @@ fn a_paused_leader_is_replaced() {
 }
 
 #[test]
+fn pauses_end_by_themselves_and_come_again() {
+    let faults = "faults: [{ after_ops: 100, delay: 50ms, action: pause, target: random, for: 60ms, \
+                  repeat: { every: 200ms, times: 3 } }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    let summary = assert_linearizable(&workload("durability: none", "multi_paxos", &load, faults));
+    let actions: Vec<&str> =
+        summary.results[0].faults.iter().map(|fault| fault.action.as_str()).collect();
+    assert_eq!(actions, ["pause", "resume", "pause", "resume", "pause", "resume"]);
+}
+
+#[test]
+fn a_fault_follows_another() {
+    let faults = "faults: [{ at: 300ms, action: kill, target: leader, restart_after: 100ms }, \
+                  { on: leader_elected, action: pause, target: leader, for: 50ms }, \
+                  { on: replica_ready, delay: 10ms, action: pause, target: follower, for: 50ms }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    let summary = assert_linearizable(&workload("durability: group", "multi_paxos", &load, faults));
+    let faults = &summary.results[0].faults;
+    assert_eq!(faults.len(), 6, "{faults:?}");
+    assert!(
+        faults.iter().any(|fault| fault.action == "pause" && fault.target.ends_with("(leader)"))
+    );
+}
+
+#[test]
+fn a_fault_whose_event_never_comes_spoils_the_run() {
+    let faults = "faults: [{ on: replica_ready, action: kill, target: follower }]";
+    let bench = workload("durability: none", "abd", SMALL, faults);
+    let output = bench.run();
+    assert_eq!(output.status.code(), Some(1));
+    let summary = bench.summary();
+    assert_eq!(summary.results[0].faults[0].evidence, "");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("did not happen: kill follower"), "{said}");
+}
+
+#[test]
 fn results_can_be_shown_and_compared() {
     let bench = workload("durability: none", "multi_paxos", SMALL, "");
     assert_success(&bench.run());

@@ -5,7 +5,7 @@
 
 use crate::mix::Operation;
 use crate::names::options;
-use crate::spec::{Durability, FaultAction, Spacing, Transport, Wait};
+use crate::spec::{Durability, FaultAction, FaultEvent, Spacing, Transport, Wait};
 
 /// A key of a workload.
 #[derive(Debug)]
@@ -211,10 +211,17 @@ pub(crate) const FIELDS: &[Field] = &[
 
     key("faults", Kind::List { min: 0 }, "", "What is broken, and when."),
     required("faults[]", Kind::Map, "One thing that is broken or mended."),
-    required("faults[].at", duration(0), "When, counted from the start of the warm-up."),
+    optional("faults[].at", duration(0), "When, counted from the start of the warm-up."),
+    optional("faults[].after_ops", count(1, 1_000_000_000_000), "Instead of a time: when so many operations have ended since the start of the measurement."),
+    optional("faults[].on", Kind::Choice(options::<FaultEvent>), "Instead of a time: when this happens first after the start of the warm-up."),
+    optional("faults[].delay", duration(1_000), "How long after such an event."),
     required("faults[].action", Kind::Choice(options::<FaultAction>), "What is done."),
     required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
+    optional("faults[].for", duration(1_000), "For a pause: let the replica go on after so long."),
     optional("faults[].restart_after", duration(1_000), "For a kill: start the replica again after so long."),
+    optional("faults[].repeat", Kind::Map, "Do it again and again."),
+    required("faults[].repeat.every", duration(1_000_000), "From one time to the next."),
+    required("faults[].repeat.times", count(2, 100_000), "How many times in all."),
 ];
 
 /// The path of an operation's share in the mix.

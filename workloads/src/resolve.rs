@@ -8,7 +8,7 @@ use crate::scalars::fit_name;
 use crate::settings::Settings;
 use crate::spec::{
     Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Load, Log, Mix, Phases,
-    Placement, ProtocolChoice, Target, Values, Workload,
+    Placement, ProtocolChoice, Repeat, Target, Trigger, Values, Workload,
 };
 
 /// Gathers a workload; `path` lends it a name if it has none.
@@ -154,17 +154,36 @@ fn values(settings: &Settings) -> Values {
 
 fn fault(settings: &Settings, index: usize) -> Fault {
     let path = format!("faults.{index}");
-    let restart = format!("{path}.restart_after");
     let target = match settings.text(&format!("{path}.target")) {
         Some("leader") => Target::Leader,
         Some("follower") => Target::Follower,
         number => number.and_then(|n| n.parse().ok()).map_or(Target::Random, Target::Replica),
     };
+    let repeat = format!("{path}.repeat");
+    let optional = |key: &str| {
+        let path = format!("{path}.{key}");
+        settings.has(&path).then(|| settings.integer(&path))
+    };
+    let on = format!("{path}.on");
     Fault {
-        at_ns: settings.integer(&format!("{path}.at")),
+        trigger: match (optional("after_ops"), settings.has(&on)) {
+            (Some(operations), _) => Trigger::AfterOps(operations),
+            (None, true) => Trigger::On(choice(settings, &on)),
+            (None, false) => Trigger::At(optional("at").unwrap_or(0)),
+        },
+        delay_ns: optional("delay").unwrap_or(0),
         action: choice(settings, &format!("{path}.action")),
         target,
-        restart_after_ns: settings.has(&restart).then(|| settings.integer(&restart)),
+        for_ns: optional("for"),
+        restart_after_ns: optional("restart_after"),
+        repeat: if settings.has(&repeat) {
+            Repeat {
+                every_ns: settings.integer(&format!("{repeat}.every")),
+                times: settings.narrow(&format!("{repeat}.times")),
+            }
+        } else {
+            Repeat { every_ns: 0, times: 1 }
+        },
     }
 }
 

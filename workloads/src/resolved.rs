@@ -8,8 +8,8 @@ use crate::mix::Operation;
 use crate::names::Named;
 use crate::scalars::show;
 use crate::spec::{
-    Arrival, Cluster, Fault, KeyDistribution, Keys, Load, Placement, ProtocolChoice, Target,
-    Values, Workload,
+    Arrival, Cluster, Fault, KeyDistribution, Keys, Load, Placement, ProtocolChoice, Repeat,
+    Target, Trigger, Values, Workload,
 };
 use crate::units::{format_bytes, format_duration, format_rate, format_share};
 
@@ -194,11 +194,22 @@ fn fault(fault: &Fault) -> Value {
         Target::Random => text("random"),
         Target::Replica(number) => number.into(),
     };
+    let trigger = match fault.trigger {
+        Trigger::At(at_ns) => ("at", duration(at_ns)),
+        Trigger::AfterOps(operations) => ("after_ops", operations.into()),
+        Trigger::On(event) => ("on", text(event.name())),
+    };
+    let optional = |value: Option<u64>| value.map_or(Value::Null, duration);
+    let Repeat { every_ns, times } = fault.repeat;
+    let repeat = mapping([("every", duration(every_ns)), ("times", times.into())]);
     mapping([
-        ("at", duration(fault.at_ns)),
+        trigger,
+        ("delay", optional(Some(fault.delay_ns).filter(|&delay_ns| delay_ns > 0))),
         ("action", text(fault.action.name())),
         ("target", target),
-        ("restart_after", fault.restart_after_ns.map_or(Value::Null, duration)),
+        ("for", optional(fault.for_ns)),
+        ("restart_after", optional(fault.restart_after_ns)),
+        ("repeat", if times > 1 { repeat } else { Value::Null }),
     ])
 }
 

@@ -354,14 +354,76 @@ impl Phases {
 /// One thing that is broken or mended on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// When, counted from the start of the warm-up; within the phases.
-    pub at_ns: u64,
+    /// When.
+    pub trigger: Trigger,
+    /// How long after the trigger; 0 for a time.
+    pub delay_ns: u64,
     /// What is done.
     pub action: FaultAction,
     /// To whom.
     pub target: Target,
+    /// After so long it ends by itself.
+    pub for_ns: Option<u64>,
     /// For a kill: when the replica is started again, counted from the kill.
     pub restart_after_ns: Option<u64>,
+    /// Whether it is done again and again.
+    pub repeat: Repeat,
+}
+
+/// What a fault waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// A time, counted from the start of the warm-up; within the phases.
+    At(u64),
+    /// So many operations that ended since the start of the measurement.
+    AfterOps(u64),
+    /// The first time since the start of the warm-up that this happens.
+    On(FaultEvent),
+}
+
+impl Trigger {
+    /// The time, if it is one.
+    #[must_use]
+    pub const fn at_ns(self) -> Option<u64> {
+        match self {
+            Self::At(at_ns) => Some(at_ns),
+            Self::AfterOps(_) | Self::On(_) => None,
+        }
+    }
+}
+
+/// Something in the life of a cluster that a fault may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultEvent {
+    /// Another replica leads than before.
+    LeaderElected,
+    /// A replica that was started again is ready.
+    ReplicaReady,
+}
+
+impl Named for FaultEvent {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::LeaderElected, "leader_elected", "another replica leads than before"),
+        (Self::ReplicaReady, "replica_ready", "a replica that was started again is ready"),
+    ];
+}
+
+/// How often a fault is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// From one time to the next; 0 when there is only one.
+    pub every_ns: u64,
+    /// How many times, at least 1.
+    pub times: u32,
+}
+
+impl Fault {
+    /// When a fault with a time is done last.
+    #[must_use]
+    pub fn last_at_ns(&self) -> Option<u64> {
+        let at_ns = self.trigger.at_ns()?;
+        Some(at_ns + self.repeat.every_ns * u64::from(self.repeat.times - 1))
+    }
 }
 
 /// What a fault does to a replica.

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use synod_workloads::{Arrival, KeyDistribution, Spacing, Workload, load};
+use synod_workloads::{Arrival, KeyDistribution, Spacing, Trigger, Workload, load};
 
 const BASE: &str = "
 name: base
@@ -59,7 +59,7 @@ fn a_choice_is_replaced() {
 
 #[test]
 fn lists_go_by_number() {
-    assert_eq!(with(&["faults.0.at=3s"]).faults[0].at_ns, 3_000_000_000);
+    assert_eq!(with(&["faults.0.at=3s"]).faults[0].trigger, Trigger::At(3_000_000_000));
     assert!(with(&["faults=[]"]).faults.is_empty());
 }
 

@@ -85,6 +85,8 @@ impl Member {
         self.life += 1;
         (self.listening, self.ready, self.met, self.ended) = (None, None, false, None);
         self.last_words.clear();
+        // What an earlier life said of itself, such as that it leads, is not so any more.
+        self.statuses.clear();
         let body = match &self.home {
             Home::Program(program) => self.spawn_process(program, speaker),
             Home::Here(hub) => self.spawn_threads(Arc::clone(hub), speaker.clone()),
