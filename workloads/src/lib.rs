@@ -54,9 +54,9 @@ pub use mix::{Operation, OperationGenerator};
 pub use random::{Concern, Random, thread_seed};
 pub use schema::{reference, schema};
 pub use spec::{
-    Arrival, Batch, Cluster, Durability, Fault, FaultAction, FaultEvent, KeyDistribution, Keys,
-    Limits, Load, Log, Mix, Phases, Placement, ProtocolChoice, Repeat, Spacing, Target, Transport,
-    Trigger, Values, Wait, Workload,
+    Arrival, Batch, Cluster, Direction, Durability, Fault, FaultAction, FaultEvent,
+    KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix, Phases, Placement, ProtocolChoice,
+    RateStep, Repeat, Spacing, Spread, Target, Transport, Trigger, Values, Wait, Workload,
 };
 pub use units::{format_bytes, format_duration, format_rate, format_share};
 pub use values::{VALUE_ID_BYTES, ValueGenerator, fill, verify};

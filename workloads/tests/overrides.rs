@@ -46,7 +46,8 @@ fn a_protocol_without_parameters_gets_some() {
 
 #[test]
 fn a_choice_is_replaced() {
-    let open = Arrival::Open { rate_per_second: 10_000.0, spacing: Spacing::Constant };
+    let open =
+        Arrival::Open { rate_per_second: 10_000.0, spacing: Spacing::Constant, steps: Vec::new() };
     let overrides = ["load.arrival.open.rate=10k", "load.arrival.open.spacing=constant"];
     assert_eq!(with(&overrides).load.arrival, open);
     let closed = Arrival::Closed { outstanding: 2, think_ns: 5_000 };

@@ -1,10 +1,13 @@
 //! Breaking things on time, and the evidence that they broke.
 
+mod lasting;
+
 use synod_results::summary;
 use synod_workloads::{
     Concern, Fault, FaultAction, FaultEvent, Phases, Random, Target, Trigger, Workload,
 };
 
+use self::lasting::{Lasting, Progress};
 use crate::cluster::Cluster;
 
 /// How long a target that is not there yet is looked for: a group may be without a leader.
@@ -24,18 +27,19 @@ pub(super) struct Moment {
 pub(super) struct Schedule {
     planned: Vec<Planned>,
     ends: Vec<End>,
+    lasting: Vec<Lasting>,
     /// Replicas that are paused, and those that are killed.
     paused: Vec<usize>,
     killed: Vec<usize>,
-    /// Restarts that are told when the replica is ready: which of `done`, and who.
-    returning: Vec<(usize, usize)>,
+    /// Restarts that are told when the replica is ready: which of `done`, who, and since when.
+    returning: Vec<(usize, usize, u64)>,
     watched: Watched,
     random: Random,
     done: Vec<summary::Fault>,
 }
 
 /// A fault that is not over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Planned {
     fault: Fault,
     /// When, once that is known.
@@ -77,14 +81,15 @@ impl Schedule {
     /// Each repeat of a run draws its own targets.
     pub(super) fn new(workload: &Workload, repeat: u32) -> Self {
         let seed = workload.seed.wrapping_add(u64::from(repeat));
-        let planned = workload.faults.iter().map(|&fault| Planned {
-            fault,
+        let planned = workload.faults.iter().map(|fault| Planned {
+            fault: fault.clone(),
             due_ns: fault.trigger.at_ns(),
             times_left: fault.repeat.times,
         });
         Self {
             planned: planned.collect(),
             ends: Vec::new(),
+            lasting: Vec::new(),
             paused: Vec::new(),
             killed: Vec::new(),
             returning: Vec::new(),
@@ -97,8 +102,8 @@ impl Schedule {
     /// Does what is due.
     pub(super) fn act(&mut self, moment: Moment, cluster: &mut Cluster) {
         self.watched.look(cluster);
-        self.settle(cluster);
         let now_ns = moment.at_ns;
+        self.settle(now_ns, cluster);
         while let Some(place) = self.ends.iter().position(|end| end.due_ns <= now_ns) {
             let End { id, mend, .. } = self.ends.swap_remove(place);
             self.mend(now_ns, mend, id, cluster);
@@ -125,9 +130,9 @@ impl Schedule {
 
     fn try_strike(&mut self, now_ns: u64, planned: &mut Planned, cluster: &mut Cluster) {
         let Some(due_ns) = planned.due_ns.filter(|&due_ns| due_ns <= now_ns) else { return };
-        let fault = planned.fault;
-        match self.choose(&fault, cluster) {
-            Some(id) => self.strike(now_ns, &fault, id, cluster),
+        let fault = &planned.fault;
+        match self.choose(fault, cluster) {
+            Some(id) => self.strike(now_ns, fault, id, cluster),
             None if now_ns > due_ns + GIVE_UP_NS => {
                 self.note(now_ns, fault.action, target_name(fault.target), String::new());
             }
@@ -141,7 +146,12 @@ impl Schedule {
         let candidates: Vec<usize> = match fault.action {
             FaultAction::Resume => self.paused.clone(),
             FaultAction::Restart => self.killed.clone(),
-            FaultAction::Kill | FaultAction::Pause => {
+            FaultAction::Kill
+            | FaultAction::Pause
+            | FaultAction::Degrade
+            | FaultAction::Partition
+            | FaultAction::Stall
+            | FaultAction::DiskError => {
                 (0..cluster.len()).filter(|&id| self.is_up(id, cluster)).collect()
             }
         };
@@ -164,7 +174,10 @@ impl Schedule {
 
     /// Whether the replica serves: one that is still reading its log is not struck again.
     fn is_up(&self, id: usize, cluster: &Cluster) -> bool {
-        cluster.is_alive(id) && cluster.replayed(id).is_some() && !self.paused.contains(&id)
+        cluster.is_alive(id)
+            && cluster.replayed(id).is_some()
+            && !self.paused.contains(&id)
+            && !self.lasting.iter().any(|lasting| lasting.ends(id))
     }
 
     fn strike(&mut self, at_ns: u64, fault: &Fault, id: usize, cluster: &mut Cluster) {
@@ -185,6 +198,14 @@ impl Schedule {
             FaultAction::Resume | FaultAction::Restart => {
                 return self.mend(at_ns, fault.action, id, cluster);
             }
+            FaultAction::Degrade
+            | FaultAction::Partition
+            | FaultAction::Stall
+            | FaultAction::DiskError => {
+                self.lasting.push(Lasting::begin(self.done.len(), at_ns, fault, id, cluster));
+                // It comes later, if it comes.
+                String::new()
+            }
         };
         let role = match fault.target {
             Target::Leader => " (leader)",
@@ -202,10 +223,15 @@ impl Schedule {
             }
             FaultAction::Restart => {
                 self.killed.retain(|&killed| killed != id);
-                self.returning.push((self.done.len(), id));
+                self.returning.push((self.done.len(), id, at_ns));
                 cluster.restart(id).unwrap_or_default()
             }
-            FaultAction::Kill | FaultAction::Pause => {
+            FaultAction::Kill
+            | FaultAction::Pause
+            | FaultAction::Degrade
+            | FaultAction::Partition
+            | FaultAction::Stall
+            | FaultAction::DiskError => {
                 unreachable!("{mend:?} mends nothing")
             }
         };
@@ -213,26 +239,47 @@ impl Schedule {
     }
 
     /// Completes the evidence of what was not over at once.
-    fn settle(&mut self, cluster: &Cluster) {
+    fn settle(&mut self, now_ns: u64, cluster: &mut Cluster) {
+        for mut lasting in std::mem::take(&mut self.lasting) {
+            match lasting.look(now_ns, cluster) {
+                Progress::GoesOn => self.lasting.push(lasting),
+                Progress::Over(evidence) => self.done[lasting.note].evidence = evidence,
+                Progress::TargetEnded(evidence) => {
+                    self.done[lasting.note].evidence = evidence;
+                    let (id, after_ns) = lasting.restart();
+                    self.killed.push(id);
+                    self.ends.extend(after_ns.map(|after_ns| End {
+                        due_ns: now_ns + after_ns,
+                        id,
+                        mend: FaultAction::Restart,
+                    }));
+                }
+            }
+        }
         let done = &mut self.done;
-        self.returning.retain(|&(note, id)| {
+        self.returning.retain(|&(note, id, began_ns)| {
             let Some(records) = cluster.replayed(id) else { return true };
             let evidence = &mut done[note].evidence;
-            *evidence = format!("{evidence}, {records} records replayed");
+            let after_s = now_ns.saturating_sub(began_ns) as f64 / 1e9;
+            *evidence =
+                format!("{evidence}, {records} records replayed, ready after {after_s:.2} s");
             false
         });
     }
 
     fn note(&mut self, at_ns: u64, action: FaultAction, target: String, evidence: String) {
-        let action = action_name(action).to_owned();
+        let action = action.name().to_owned();
         self.done.push(summary::Fault { at_s: at_ns as f64 / 1e9, action, target, evidence });
     }
 
     /// What was done, in order, with times from the start of the measurement. What was planned
     /// and not done has no evidence.
-    pub(super) fn finish(mut self, cluster: &Cluster, phases: &Phases) -> Vec<summary::Fault> {
-        self.settle(cluster);
-        for (note, _) in std::mem::take(&mut self.returning) {
+    pub(super) fn finish(mut self, cluster: &mut Cluster, phases: &Phases) -> Vec<summary::Fault> {
+        self.settle(phases.total_ns(), cluster);
+        for lasting in std::mem::take(&mut self.lasting) {
+            self.done[lasting.note].evidence = lasting.evidence(phases.total_ns(), cluster);
+        }
+        for (note, ..) in std::mem::take(&mut self.returning) {
             // A replica that never became ready has not come back.
             self.done[note].evidence.clear();
         }
@@ -259,14 +306,5 @@ fn target_name(target: Target) -> String {
         Target::Follower => "follower".to_owned(),
         Target::Random => "random".to_owned(),
         Target::Replica(id) => format!("replica {id}"),
-    }
-}
-
-fn action_name(action: FaultAction) -> &'static str {
-    match action {
-        FaultAction::Kill => "kill",
-        FaultAction::Pause => "pause",
-        FaultAction::Resume => "resume",
-        FaultAction::Restart => "restart",
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Checker;
 use crate::diagnostics::found;
-use crate::names::Named as _;
 use crate::spec::{Durability, Fault, FaultAction, Target, Transport};
 use crate::units::format_duration;
 
@@ -15,6 +14,8 @@ impl Checker<'_> {
             self.fault_trigger(&path, fault);
             self.fault_time(&path, fault);
             self.fault_length(&path, fault);
+            self.fault_links(&path, fault);
+            self.fault_disk(&path, fault);
             self.fault_restart(&path, fault);
             self.fault_transport(&path, fault);
         }
@@ -133,15 +134,23 @@ impl Checker<'_> {
 
     fn fault_length(&mut self, path: &str, fault: &Fault) {
         let (action, lasts) = (format!("{path}.action"), format!("{path}.for"));
-        if fault.for_ns.is_some()
-            && fault.action != FaultAction::Pause
-            && self.settings.sound(&[&action, &lasts])
-        {
+        if !self.settings.sound(&[&action, &lasts]) {
+            return;
+        }
+        let may = fault.action == FaultAction::Pause || fault.action.is_of_links();
+        if fault.for_ns.is_some() && !may && fault.action != FaultAction::Stall {
             self.fault(
                 &[&lasts],
                 format!("found it beside `action: {}`", fault.action.name()),
                 "this does not last".into(),
                 "remove it, or write `action: pause`".into(),
+            );
+        } else if fault.for_ns.is_none() && fault.action == FaultAction::Stall {
+            self.fault(
+                &[path],
+                "found no length".into(),
+                "a disk that stalls for ever is one that fails".into(),
+                "write for example `for: 300ms`, or `action: disk_error`".into(),
             );
         }
     }
@@ -151,11 +160,11 @@ impl Checker<'_> {
         if !self.settings.sound(&[&action, &restart, "cluster.durability"]) {
             return;
         }
-        if fault.restart_after_ns.is_some() && fault.action != FaultAction::Kill {
+        if fault.restart_after_ns.is_some() && !fault.action.ends_replica() {
             self.fault(
                 &[&restart],
                 format!("found it beside `action: {}`", fault.action.name()),
-                "only what was killed is restarted".into(),
+                "only what was ended is restarted".into(),
                 "remove it, or write `action: kill`".into(),
             );
             return;
@@ -175,6 +184,17 @@ impl Checker<'_> {
     fn fault_transport(&mut self, path: &str, fault: &Fault) {
         let action = format!("{path}.action");
         let breaks = matches!(fault.action, FaultAction::Kill | FaultAction::Pause);
+        if fault.action.is_of_links()
+            && self.workload.cluster.transport == Transport::Memory
+            && self.settings.sound(&[&action, "cluster.transport"])
+        {
+            self.fault(
+                &[&action],
+                format!("found `{}` with transport `memory`", fault.action.name()),
+                "replicas that share one process have no links".into(),
+                "write `transport: unix`, or remove the fault".into(),
+            );
+        }
         if breaks
             && self.workload.cluster.transport == Transport::Memory
             && self.settings.sound(&[&action, "cluster.transport"])
@@ -200,7 +220,9 @@ impl Checker<'_> {
             let fault = &self.workload.faults[*index];
             let ends = fault.restart_after_ns.is_some() || fault.for_ns.is_some();
             let times = fault.repeat.times;
-            if fault.action == cause && !ends {
+            let causes =
+                fault.action == cause || cause == FaultAction::Kill && fault.action.ends_replica();
+            if causes && !ends {
                 standing += times;
             } else if fault.action == undo && standing >= times {
                 standing -= times;
