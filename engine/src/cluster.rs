@@ -6,6 +6,7 @@
 //! input ends, so none outlives the controller.
 
 mod body;
+pub mod links;
 pub mod member;
 pub mod orders;
 
@@ -15,10 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
-use synod_workloads::{Cluster as Spec, Durability, ProtocolChoice, Transport, Wait, Workload};
+use synod_workloads::{
+    Cluster as Spec, Durability, Fault, ProtocolChoice, Transport, Wait, Workload,
+};
 
+use self::links::{LinkFault, Links};
 use self::member::{Heard, Home, Member};
 use self::orders::{Enlist, Order, Status, WireAddress};
+use crate::emulate::Evidence;
 use crate::io::Address;
 use crate::io::memory::Hub;
 use crate::io::uring::clock;
@@ -47,6 +52,10 @@ pub struct Cluster {
     killed: Vec<bool>,
     /// Replicas that are starting again.
     returning: Vec<bool>,
+    /// How many have come back, all in all.
+    returned: u64,
+    /// What emulated links do, in a run that has them.
+    links: Option<Links>,
 }
 
 /// Where things of a run are.
@@ -147,6 +156,8 @@ impl Cluster {
             addresses: Vec::new(),
             killed: vec![false; replicas],
             returning: vec![false; replicas],
+            returned: 0,
+            links: Links::of(workload, replicas),
         };
         cluster.launch_all()?;
         Ok(cluster)
@@ -232,7 +243,58 @@ impl Cluster {
         if self.returning[id] && self.members[id].ready().is_some() {
             self.members[id].tell(&Order::Start);
             self.returning[id] = false;
+            self.returned += 1;
+            self.tell_links(id);
         }
+    }
+
+    /// Tells a replica what holds for what it sends.
+    fn tell_links(&mut self, id: usize) {
+        if let Some(links) = &self.links {
+            self.members[id].tell(&Order::Links(links.rules(id)));
+        }
+    }
+
+    /// Begins a fault of links.
+    pub fn begin_link_fault(&mut self, fault: &Fault, target: usize) -> Option<LinkFault> {
+        let begun = self.links.as_mut()?.begin(fault, target);
+        (0..self.len()).for_each(|id| self.tell_links(id));
+        Some(begun)
+    }
+
+    /// Ends a fault of links.
+    pub fn end_link_fault(&mut self, fault: LinkFault) {
+        if let Some(links) = &mut self.links {
+            links.end(fault);
+        }
+        (0..self.len()).for_each(|id| self.tell_links(id));
+    }
+
+    /// Lets no write of a replica's log end for a while.
+    pub fn stall(&mut self, id: usize, for_ns: u64) {
+        self.members[id].tell(&Order::Stall(for_ns));
+    }
+
+    /// Lets the next write of a replica's log fail, which will end the replica.
+    pub fn fail_write(&mut self, id: usize) {
+        self.killed[id] = true;
+        self.members[id].tell(&Order::FailWrite);
+    }
+
+    /// What emulated faults have done at a replica in its present life.
+    #[must_use]
+    pub fn evidence(&self, id: usize) -> &Evidence {
+        self.members[id].evidence()
+    }
+
+    /// The last words of a replica that was to end by itself, once it has said them.
+    pub fn last_words(&mut self, id: usize) -> Option<String> {
+        let member = &mut self.members[id];
+        let death = member.death().filter(|_| member.has_spoken())?;
+        // It is over; this gives back what the system keeps of it.
+        member.kill();
+        let words: Vec<&str> = death.split_whitespace().collect();
+        Some(words.join(" "))
     }
 
     /// How each replica was doing when it last said so.
@@ -301,7 +363,13 @@ impl Cluster {
         self.members[id].signal(libc::SIGCONT)
     }
 
-    /// Records that a replica replayed when it came back, once it has.
+    /// How many times a replica that was started again has become ready.
+    #[must_use]
+    pub fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    /// Records that a replica replayed when it started, once it is ready.
     #[must_use]
     pub fn replayed(&self, id: usize) -> Option<u64> {
         self.members[id].ready().map(|records| records.iter().sum())
@@ -397,6 +465,7 @@ fn enlist(
         writes_in_flight: usize::from(spec.log.writes_in_flight),
         retain_bytes: spec.log.retain_bytes,
         snapshot_bytes: spec.log.snapshot_bytes,
+        links: Links::of(workload, placed.replicas.len()).map(|links| links.rules(id)),
     }
 }
 

@@ -110,6 +110,19 @@ pub fn parse(bytes: &[u8], bytes_max: u32) -> Result<Option<(Frame<'_>, usize)>,
     Ok(Some((Frame { kind, count: word(12), message, payload }, length as usize)))
 }
 
+/// The first whole frame at the front of `bytes`, unchecked, and what follows it.
+#[must_use]
+pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    if length < HEADER_BYTES { None } else { bytes.split_at_checked(length) }
+}
+
+/// What a frame says that it holds.
+#[must_use]
+pub fn kind(frame: &[u8]) -> Option<Kind> {
+    Kind::from_byte(*frame.get(8)?)
+}
+
 fn checksum(frame: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[8..])
 }

@@ -8,8 +8,10 @@
 pub mod apply;
 pub mod arena;
 pub mod cluster;
+pub mod emulate;
 pub mod frame;
 pub mod io;
+pub mod latency;
 pub mod limits;
 pub mod load;
 pub mod node;

@@ -329,17 +329,18 @@ impl Core {
     fn start_load(&mut self, plan: &Plan, start: Time) {
         self.recording.start(start, &plan.phases);
         self.issuing = Issuing::Load;
-        match plan.load.arrival {
+        match &plan.load.arrival {
             Arrival::Closed { .. } => {
                 for client in 0..self.clients.len() {
                     self.next_operation(client);
                 }
             }
-            Arrival::Open { rate_per_second, spacing } => {
+            Arrival::Open { rate_per_second, spacing, steps } => {
                 let seed = thread_seed(plan.seed, plan.thread);
                 let (thread, threads) = (plan.thread, plan.threads);
                 let mut generator =
-                    ArrivalGenerator::new(spacing, rate_per_second, seed, thread, threads);
+                    ArrivalGenerator::new(*spacing, *rate_per_second, seed, thread, threads)
+                        .after(steps);
                 let next = start + generator.next();
                 let idle = (0..self.clients.len()).rev().collect();
                 let backlog = VecDeque::with_capacity(1 << 16);

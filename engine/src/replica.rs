@@ -13,6 +13,7 @@ use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Role};
 use synod_protocols::types::ReplicaId;
 
 use crate::cluster::orders::{Enlist, Order, Report, Status, WireAddress};
+use crate::emulate::{Control, Emulated};
 use crate::io::memory::{self, Hub, MemoryIo};
 use crate::io::uring::{self, Uring, Wait, thread_cpu_ns};
 use crate::io::{Address, Io};
@@ -132,6 +133,7 @@ impl Visit for Serve<'_> {
         let (failed, failures) = channel::bounded(enlist.listen.len());
         let records: Arc<[AtomicUsize]> =
             enlist.listen.iter().map(|_| AtomicUsize::new(0)).collect();
+        let control = enlist.links.clone().map(|rules| Arc::new(Control::new(rules)));
         let mut threads = Vec::new();
         for (group, listener) in listeners.into_iter().enumerate() {
             let peers = peers[group].iter().cloned().map(Address::from).collect();
@@ -143,6 +145,7 @@ impl Visit for Serve<'_> {
                 statuses: Arc::clone(&statuses),
                 records: Arc::clone(&records),
                 failed: failed.clone(),
+                control: control.clone(),
             };
             let spawned = thread::Builder::new()
                 .name(format!("group {group}"))
@@ -150,7 +153,8 @@ impl Visit for Serve<'_> {
                 .map_err(|error| format!("a thread could not be started: {error}"))?;
             threads.push(spawned);
         }
-        let watched = watch(&shared, &statuses, &records, &orders, &failures, say);
+        let watch = Watch { shared: &shared, statuses: &statuses, records: &records, control };
+        let watched = watch.until_the_end(&orders, &failures, say);
         if hub.is_some() {
             // The end of a process ends its threads; here nothing else does.
             shared.stop.store(true, Ordering::Release);
@@ -231,43 +235,79 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
     }
 }
 
-/// Obeys the controller until it says stop or is gone.
-fn watch(
-    shared: &Shared,
-    statuses: &[AtomicCell<Status>],
-    records: &[AtomicUsize],
-    orders: &Receiver<String>,
-    failures: &Receiver<String>,
-    say: Say<'_>,
-) -> Result<(), String> {
-    let groups = statuses.len();
-    let mut told_ready = false;
-    loop {
-        let wait = if told_ready { STATUS_EVERY } else { Duration::from_millis(2) };
-        match orders.recv_timeout(wait) {
-            Ok(line) => match serde_json::from_str(&line) {
-                Ok(Order::Start) => shared.start.store(true, Ordering::Release),
-                Ok(Order::Stop) => break,
-                Ok(Order::Meet(_)) => return Err("told twice whom to meet".to_owned()),
-                Err(error) => return Err(format!("an order makes no sense: {error}")),
-            },
-            Err(channel::RecvTimeoutError::Timeout) => {}
-            Err(channel::RecvTimeoutError::Disconnected) => break,
+/// What the control thread sees of the groups.
+struct Watch<'a> {
+    shared: &'a Shared,
+    statuses: &'a [AtomicCell<Status>],
+    records: &'a [AtomicUsize],
+    /// Emulated faults, in a run that has them.
+    control: Option<Arc<Control>>,
+}
+
+impl Watch<'_> {
+    /// Obeys the controller until it says stop or is gone.
+    fn until_the_end(
+        &self,
+        orders: &Receiver<String>,
+        failures: &Receiver<String>,
+        say: Say<'_>,
+    ) -> Result<(), String> {
+        let groups = self.statuses.len();
+        let mut told_ready = false;
+        loop {
+            let wait = if told_ready { STATUS_EVERY } else { Duration::from_millis(2) };
+            match orders.recv_timeout(wait) {
+                Ok(line) => {
+                    if !self.obey(&line)? {
+                        break;
+                    }
+                }
+                Err(channel::RecvTimeoutError::Timeout) => {}
+                Err(channel::RecvTimeoutError::Disconnected) => break,
+            }
+            if let Ok(failure) = failures.try_recv() {
+                return Err(failure);
+            }
+            if !told_ready && self.shared.ready.load(Ordering::Acquire) == groups {
+                told_ready = true;
+                let records = self.records.iter();
+                let records = records.map(|count| count.load(Ordering::Relaxed) as u64).collect();
+                say(Report::Ready(records))?;
+            } else if told_ready {
+                self.tell_status(say)?;
+            }
         }
-        if let Ok(failure) = failures.try_recv() {
-            return Err(failure);
+        self.shared.stop.store(true, Ordering::Release);
+        self.tell_status(say)
+    }
+
+    /// Carries out an order. False when it is the last.
+    fn obey(&self, line: &str) -> Result<bool, String> {
+        let order = serde_json::from_str(line)
+            .map_err(|error| format!("an order makes no sense: {error}"))?;
+        match (order, &self.control) {
+            (Order::Start, _) => self.shared.start.store(true, Ordering::Release),
+            (Order::Stop, _) => return Ok(false),
+            (Order::Meet(_), _) => return Err("told twice whom to meet".to_owned()),
+            (Order::Links(rules), Some(control)) => control.set_rules(rules),
+            (Order::Stall(for_ns), Some(control)) => {
+                control.stall_until(uring::clock() + for_ns);
+            }
+            (Order::FailWrite, Some(control)) => control.fail_next_write(),
+            (Order::Links(_) | Order::Stall(_) | Order::FailWrite, None) => {
+                return Err("told of faults in a run without any".to_owned());
+            }
         }
-        if !told_ready && shared.ready.load(Ordering::Acquire) == groups {
-            told_ready = true;
-            let records =
-                records.iter().map(|count| count.load(Ordering::Relaxed) as u64).collect();
-            say(Report::Ready(records))?;
-        } else if told_ready {
-            say(Report::Status(statuses.iter().map(AtomicCell::load).collect()))?;
+        Ok(true)
+    }
+
+    fn tell_status(&self, say: Say<'_>) -> Result<(), String> {
+        say(Report::Status(self.statuses.iter().map(AtomicCell::load).collect()))?;
+        match &self.control {
+            Some(control) => say(Report::Evidence(control.evidence())),
+            None => Ok(()),
         }
     }
-    shared.stop.store(true, Ordering::Release);
-    say(Report::Status(statuses.iter().map(AtomicCell::load).collect()))
 }
 
 /// The thread of one group.
@@ -279,6 +319,7 @@ struct GroupThread {
     statuses: Arc<[AtomicCell<Status>]>,
     records: Arc<[AtomicUsize]>,
     failed: Sender<String>,
+    control: Option<Arc<Control>>,
 }
 
 /// How often a group's thread tells how it is doing.
@@ -301,8 +342,10 @@ impl GroupThread {
         match listener {
             Listener::Socket(listener) => {
                 let io = Uring::new(wait, Some(listener)).map_err(|error| error.to_string())?;
-                let (node, records) = self.open_node::<P>(io)?;
-                self.start(node, records)
+                match &self.control {
+                    None => self.open_and_start::<P, _>(io),
+                    Some(control) => self.open_and_start::<P, _>(self.emulate(io, control)),
+                }
             }
             Listener::Memory(listener, hub) => {
                 assert_eq!(self.enlist.durability, "none", "the workload was checked");
@@ -310,6 +353,21 @@ impl GroupThread {
                 self.start(Node::<P, _>::new(self.settings.clone(), io), 0)
             }
         }
+    }
+
+    /// The same with faults around it.
+    fn emulate(&self, io: Uring, control: &Arc<Control>) -> Emulated<Uring> {
+        let Settings { protocol, peers, seed, .. } = &self.settings;
+        let seed = seed ^ u64::from(protocol.id.0) << 56;
+        Emulated::new(io, Arc::clone(control), peers.clone(), seed)
+    }
+
+    fn open_and_start<P: Protocol, I: Io<Storage = FileStorage>>(
+        &self,
+        io: I,
+    ) -> Result<(), String> {
+        let (node, records) = self.open_node::<P, I>(io)?;
+        self.start(node, records)
     }
 
     /// Serves as soon as everybody is ready.
@@ -329,7 +387,10 @@ impl GroupThread {
         self.serve(&mut node)
     }
 
-    fn open_node<P: Protocol>(&self, io: Uring) -> Result<(Node<P, Uring>, usize), String> {
+    fn open_node<P: Protocol, I: Io<Storage = FileStorage>>(
+        &self,
+        io: I,
+    ) -> Result<(Node<P, I>, usize), String> {
         let enlist = &self.enlist;
         if enlist.durability == "none" {
             return Ok((Node::new(self.settings.clone(), io), 0));

@@ -24,7 +24,7 @@ use synod_results::summary::{ProtocolResult, SCHEMA_VERSION, Summary};
 use synod_workloads::{ProtocolChoice, Workload};
 
 use self::ceiling::Ceiling;
-use self::faults::Schedule;
+use self::faults::{Moment, Schedule};
 use self::measure::Observed;
 use crate::cluster::{self, Cluster, Placed, Places};
 use crate::io::memory::{Hub, MemoryIo};
@@ -267,9 +267,10 @@ impl Single<'_> {
     /// Watches until the load ends by itself, or something goes wrong.
     fn watch(&self, cluster: &mut Cluster, loading: &Loading) -> Watched {
         let phases = &self.workload.phases;
-        let mut schedule = Schedule::new(self.workload);
+        let mut schedule = Schedule::new(self.workload, self.repeat);
         let mut watched = Watched { start_ns: 0, faults: Vec::new(), trouble: None };
         let mut seen = (0, clock());
+        let mut before_measuring = None;
         while loading.threads.iter().any(|thread| !thread.is_finished()) {
             cluster.listen(Duration::from_millis(10));
             let now = clock();
@@ -285,7 +286,11 @@ impl Single<'_> {
             }
             self.tell_phase(watched.start_ns, now.0, completed);
             if watched.start_ns != 0 {
-                schedule.act(now.0.saturating_sub(watched.start_ns), cluster);
+                let at_ns = now.0.saturating_sub(watched.start_ns);
+                let measures = at_ns >= phases.warm_up_ns;
+                let measured_ops =
+                    measures.then(|| completed - *before_measuring.get_or_insert(completed));
+                schedule.act(Moment { at_ns, measured_ops }, cluster);
             }
             watched.trouble = self.trouble(cluster, loading, now.since(seen.1));
             if watched.trouble.is_some() {

@@ -104,6 +104,16 @@ fn an_open_loop_keeps_its_rate() {
 }
 
 #[test]
+fn an_open_loop_changes_its_rate() {
+    let steps = "steps: [{ for: 100ms, rate: 500 }, { for: 1s, rate: 4k }]";
+    let load = format!("{SMALL}, arrival: {{ open: {{ rate: 500, {steps} }} }}");
+    let summary = assert_linearizable(&workload("durability: none", "multi_paxos", &load, ""));
+    let result = &summary.results[0];
+    // A second of 4,000 and half a second of 500.
+    assert!((3_800..4_700).contains(&result.overall.count), "{}", result.overall.count);
+}
+
+#[test]
 fn values_of_many_sizes() {
     let load = "clients: 16, keys: { count: 50 }, values: { uniform: { min: 8B, max: 20KiB } }";
     assert_linearizable(&workload("durability: group", "multi_paxos, abd", load, ""));
@@ -136,6 +146,117 @@ fn a_paused_leader_is_replaced() {
                   { at: 800ms, action: resume, target: random }]";
     let load = format!("{SMALL}, timeout: 100ms");
     assert_linearizable(&workload("durability: none", "multi_paxos", &load, faults));
+}
+
+#[test]
+fn pauses_end_by_themselves_and_come_again() {
+    let faults = "faults: [{ after_ops: 100, delay: 50ms, action: pause, target: random, for: 60ms, \
+                  repeat: { every: 200ms, times: 3 } }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    let summary = assert_linearizable(&workload("durability: none", "multi_paxos", &load, faults));
+    let actions: Vec<&str> =
+        summary.results[0].faults.iter().map(|fault| fault.action.as_str()).collect();
+    assert_eq!(actions, ["pause", "resume", "pause", "resume", "pause", "resume"]);
+}
+
+#[test]
+fn a_fault_follows_another() {
+    let faults = "faults: [{ at: 300ms, action: kill, target: leader, restart_after: 100ms }, \
+                  { on: leader_elected, action: pause, target: leader, for: 50ms }, \
+                  { on: replica_ready, delay: 10ms, action: pause, target: follower, for: 50ms }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    let summary = assert_linearizable(&workload("durability: group", "multi_paxos", &load, faults));
+    let faults = &summary.results[0].faults;
+    assert_eq!(faults.len(), 6, "{faults:?}");
+    assert!(
+        faults.iter().any(|fault| fault.action == "pause" && fault.target.ends_with("(leader)"))
+    );
+}
+
+#[test]
+fn a_fault_whose_event_never_comes_spoils_the_run() {
+    let faults = "faults: [{ on: replica_ready, action: kill, target: follower }]";
+    let bench = workload("durability: none", "abd", SMALL, faults);
+    let output = bench.run();
+    assert_eq!(output.status.code(), Some(1));
+    let summary = bench.summary();
+    assert_eq!(summary.results[0].faults[0].evidence, "");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("did not happen: kill follower"), "{said}");
+}
+
+/// One fault at 300 ms; its evidence.
+fn evidence_of(protocols: &str, fault: &str) -> Vec<String> {
+    let faults = format!("faults: [{{ at: 300ms, {fault} }}]");
+    let load = format!("{SMALL}, timeout: 100ms");
+    // Small, so that a replica that comes back is soon ready.
+    let cluster = "durability: group, log: { segment_bytes: 1MiB, snapshot_bytes: 4MiB }";
+    let summary = assert_linearizable(&workload(cluster, protocols, &load, &faults));
+    let results = summary.results.iter();
+    results.map(|result| result.faults[0].evidence.clone()).collect()
+}
+
+#[test]
+fn links_are_slow() {
+    let link = "link: { delay: 4ms, jitter: 1ms, bandwidth: 100MiB }";
+    let fault = format!("action: degrade, target: random, for: 500ms, {link}");
+    for evidence in evidence_of("multi_paxos, abd", &fault) {
+        let late = evidence.split("late by ").nth(1).and_then(|rest| rest.split(' ').next());
+        let late_ms: f64 = late.and_then(|late| late.parse().ok()).expect(&evidence);
+        assert!(late_ms >= 3.0, "{evidence}");
+    }
+}
+
+#[test]
+fn links_lose_double_and_reorder_frames() {
+    let link = "link: { delay: 1ms, jitter: 1ms, loss: 5%, duplication: 5%, reorder: true }";
+    let fault = format!("action: degrade, target: leader, for: 600ms, {link}");
+    for evidence in evidence_of("multi_paxos", &fault) {
+        assert!(evidence.contains("frames lost, "), "{evidence}");
+        assert!(evidence.contains("frames doubled in 0.6 s"), "{evidence}");
+    }
+    evidence_of("abd", &fault.replace("leader", "random"));
+}
+
+#[test]
+fn replicas_are_cut_off() {
+    for fault in [
+        "target: follower, for: 400ms",
+        "target: leader, for: 400ms",
+        "target: leader, for: 400ms, direction: in",
+        "target: leader, for: 400ms, direction: out, hold: true",
+        "target: 0, for: 400ms, peers: [1]",
+    ] {
+        for evidence in evidence_of("multi_paxos", &format!("action: partition, {fault}")) {
+            assert!(evidence.contains(if fault.contains("hold") { "held" } else { "lost" }));
+        }
+    }
+    evidence_of("abd", "action: partition, target: 2, for: 400ms");
+}
+
+#[test]
+fn a_disk_stalls() {
+    for evidence in evidence_of("multi_paxos, abd", "action: stall, target: 0, for: 200ms") {
+        assert!(evidence.contains("writes late by "), "{evidence}");
+    }
+}
+
+#[test]
+fn a_replica_whose_disk_fails_says_so_and_comes_back() {
+    let fault = "action: disk_error, target: random, restart_after: 200ms";
+    for evidence in evidence_of("multi_paxos, abd, unreplicated", fault) {
+        assert!(evidence.contains("the log cannot be written"), "{evidence}");
+    }
+}
+
+#[test]
+fn links_are_long_from_the_start() {
+    let cluster =
+        "durability: none, links: { delays: [[0, 5ms, 9ms], [5ms, 0, 9ms], [9ms, 9ms, 0]] }";
+    let summary = assert_linearizable(&workload(cluster, "multi_paxos, abd", SMALL, ""));
+    for result in &summary.results {
+        assert!(result.overall.p50_ns >= 10_000_000, "a round trip to the nearest other replica");
+    }
 }
 
 #[test]

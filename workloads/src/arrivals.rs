@@ -5,7 +5,7 @@
 
 use crate::math::ln;
 use crate::random::{Concern, Random};
-use crate::spec::Spacing;
+use crate::spec::{RateStep, Spacing};
 
 /// The intended starts of one load thread, in nanoseconds from the start of its load.
 #[derive(Debug, Clone)]
@@ -22,6 +22,13 @@ pub struct ArrivalGenerator {
     latest_ns: u64,
     fraction_ns: f64,
     random: Random,
+    /// The rate after the last step.
+    rate_per_second: f64,
+    /// Steps that have not begun, the next last.
+    steps: Vec<RateStep>,
+    /// The present step.
+    step_starts_ns: u64,
+    step_ends_ns: u64,
 }
 
 impl ArrivalGenerator {
@@ -48,14 +55,55 @@ impl ArrivalGenerator {
             latest_ns: 0,
             fraction_ns: 0.0,
             random: Random::new(seed, Concern::Arrivals),
+            rate_per_second,
+            steps: Vec::new(),
+            step_starts_ns: 0,
+            step_ends_ns: u64::MAX,
         }
+    }
+
+    /// The same after these steps.
+    #[must_use]
+    pub fn after(mut self, steps: &[RateStep]) -> Self {
+        assert_eq!((self.count, self.latest_ns), (0, 0), "nothing was handed out");
+        self.steps = steps.iter().rev().copied().collect();
+        self.step_ends_ns = 0;
+        self.next_step();
+        self
+    }
+
+    fn next_step(&mut self) {
+        self.step_starts_ns = self.step_ends_ns;
+        let rate_per_second = match self.steps.pop() {
+            Some(step) => {
+                self.step_ends_ns += step.for_ns;
+                step.rate_per_second
+            }
+            None => {
+                self.step_ends_ns = u64::MAX;
+                self.rate_per_second
+            }
+        };
+        self.gap_ns = 1e9 / rate_per_second;
+        (self.count, self.latest_ns, self.fraction_ns) = (0, 0, 0.0);
     }
 
     /// When the next operation should start; never before the one handed out last.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it never ends, so there is no Option")]
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 operations")]
     pub fn next(&mut self) -> u64 {
+        loop {
+            let start_ns = self.step_starts_ns + self.next_within_step();
+            if start_ns < self.step_ends_ns {
+                return start_ns;
+            }
+            self.next_step();
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 operations")]
+    fn next_within_step(&mut self) -> u64 {
         match self.spacing {
             Spacing::Constant => {
                 let turn = self.count * self.threads + self.thread;
@@ -118,6 +166,25 @@ mod tests {
         // Eight cells: chi-square above 24.3 has a chance of one in a thousand.
         assert!(square < 24.3, "{counts:?}");
         assert!(latest_ns.abs_diff(80_000_000_000) < 1_200_000_000, "{latest_ns}");
+    }
+
+    #[test]
+    fn steps_follow_each_other_and_then_the_rate_holds() {
+        let step = |for_ns, rate_per_second| RateStep { for_ns, rate_per_second };
+        let steps = [step(1_000_000_000, 4.0), step(2_000_000_000, 1.0)];
+        let mut schedule = ArrivalGenerator::new(Spacing::Constant, 2.0, 1, 0, 1).after(&steps);
+        let starts_ms: Vec<u64> = (0..9).map(|_| schedule.next() / 1_000_000).collect();
+        assert_eq!(starts_ms, [0, 250, 500, 750, 1000, 2000, 3000, 3500, 4000]);
+        let mut schedule = ArrivalGenerator::new(Spacing::Poisson, 1e3, 1, 0, 1)
+            .after(&[step(1_000_000_000, 10e3), step(1_000_000_000, 100e3)]);
+        let mut counts = [0_u32; 3];
+        loop {
+            let second = usize::try_from(schedule.next() / 1_000_000_000).expect("few seconds");
+            let Some(count) = counts.get_mut(second) else { break };
+            *count += 1;
+        }
+        assert!(counts[0].abs_diff(10_000) < 500 && counts[1].abs_diff(100_000) < 1_500);
+        assert!(counts[2].abs_diff(1_000) < 150, "{counts:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What must hold between the keys of a workload.
 
 mod faults;
+mod links;
 mod load;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub(crate) fn check(
     checker.transport();
     checker.placement();
     checker.sizes();
+    checker.links();
     checker.load();
     checker.labels();
     for (choice, resolved) in settings.choices.iter().zip(&workload.protocols) {

@@ -5,7 +5,9 @@
 
 use crate::mix::Operation;
 use crate::names::options;
-use crate::spec::{Durability, FaultAction, Spacing, Transport, Wait};
+use crate::spec::{
+    Direction, Durability, FaultAction, FaultEvent, Spacing, Spread, Transport, Wait,
+};
 
 /// A key of a workload.
 #[derive(Debug)]
@@ -122,6 +124,29 @@ const fn theta(path: &'static str) -> Field {
     key(path, kind, "0.99", "The skew: 0 is uniform, 0.99 is the custom of key-value benchmarks.")
 }
 
+const LOSS: &str = "Frames that are lost.";
+const DUPLICATION: &str = "Frames that arrive twice.";
+
+const fn link_delay(path: &'static str) -> Field {
+    key(path, duration(0), "0s", "How long a frame takes, beside what it takes anyway.")
+}
+
+const fn link_jitter(path: &'static str) -> Field {
+    key(path, duration(0), "0s", "How much the delay varies.")
+}
+
+const fn link_spread(path: &'static str) -> Field {
+    key(path, Kind::Choice(options::<Spread>), "uniform", "How the delay varies.")
+}
+
+const fn link_bandwidth(path: &'static str) -> Field {
+    optional(path, bytes(KIB, 1024 * GIB), "Bytes that the link takes in a second.")
+}
+
+const fn link_reorder(path: &'static str) -> Field {
+    key(path, Kind::Flag, "false", "Whether a frame may overtake another.")
+}
+
 /// Every key, in the order in which a resolved workload shows them.
 #[rustfmt::skip]
 pub(crate) const FIELDS: &[Field] = &[
@@ -156,6 +181,19 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster.limits.connections", count(1, 65_535), "256", "Connections from clients to a replica of one group."),
     key("cluster.limits.sessions", count(1, 16_777_216), "65536", "Sessions that a replica remembers, so that no operation is applied twice."),
 
+    optional("cluster.links", Kind::Map, "What emulated links between replicas do from the start; by default there are none."),
+    key("cluster.links.all", Kind::Map, "", "What each of them does."),
+    link_delay("cluster.links.all.delay"),
+    link_jitter("cluster.links.all.jitter"),
+    link_spread("cluster.links.all.spread"),
+    share("cluster.links.all.loss", "0%", LOSS),
+    share("cluster.links.all.duplication", "0%", DUPLICATION),
+    link_bandwidth("cluster.links.all.bandwidth"),
+    link_reorder("cluster.links.all.reorder"),
+    optional("cluster.links.delays", Kind::List { min: 1 }, "For each replica a row: how long frames to each replica take, in place of all.delay."),
+    required("cluster.links.delays[]", Kind::List { min: 1 }, "For each replica how long frames to it take; 0 for the row's own."),
+    required("cluster.links.delays[][]", duration(0), "How long a frame takes."),
+
     required("protocols", Kind::Protocols, "What to run, one after the other: names, or a name with parameters."),
 
     key("load", Kind::Map, "", "What the clients ask."),
@@ -169,6 +207,10 @@ pub(crate) const FIELDS: &[Field] = &[
     optional("load.arrival.open", Kind::Map, "Operations start by the clock, whatever the system does."),
     required("load.arrival.open.rate", Kind::Rate { min: 0.001, max: 1e9 }, "Operations per second over all load threads."),
     key("load.arrival.open.spacing", Kind::Choice(options::<Spacing>), "poisson", "How the starts are spread."),
+    optional("load.arrival.open.steps", Kind::List { min: 1 }, "Other rates from the start of the warm-up, one after the other; after them the rate holds."),
+    required("load.arrival.open.steps[]", Kind::Map, "A rate and how long it holds."),
+    required("load.arrival.open.steps[].for", duration(1_000_000), "How long."),
+    required("load.arrival.open.steps[].rate", Kind::Rate { min: 0.001, max: 1e9 }, "Operations per second over all load threads."),
     key("load.mix", Kind::Map, "{ get: 50%, put: 50% }", "The share of each kind of operation; together 100 %."),
     share("load.mix.get", "0%", "Reads of a value."),
     share("load.mix.put", "0%", "Writes of a value, whether the key exists or not."),
@@ -211,10 +253,29 @@ pub(crate) const FIELDS: &[Field] = &[
 
     key("faults", Kind::List { min: 0 }, "", "What is broken, and when."),
     required("faults[]", Kind::Map, "One thing that is broken or mended."),
-    required("faults[].at", duration(0), "When, counted from the start of the warm-up."),
+    optional("faults[].at", duration(0), "When, counted from the start of the warm-up."),
+    optional("faults[].after_ops", count(1, 1_000_000_000_000), "Instead of a time: when so many operations have ended since the start of the measurement."),
+    optional("faults[].on", Kind::Choice(options::<FaultEvent>), "Instead of a time: when this happens first after the start of the warm-up."),
+    optional("faults[].delay", duration(1_000), "How long after such an event."),
     required("faults[].action", Kind::Choice(options::<FaultAction>), "What is done."),
     required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
-    optional("faults[].restart_after", duration(1_000), "For a kill: start the replica again after so long."),
+    optional("faults[].for", duration(1_000), "After so long it ends by itself: the paused replica goes on, links are whole, writes end."),
+    optional("faults[].restart_after", duration(1_000), "For a kill or a disk_error: start the replica again so long after its end."),
+    optional("faults[].peers", Kind::List { min: 1 }, "For a fault of links: the replicas at the other ends; by default all others."),
+    required("faults[].peers[]", count(0, 8), "The number of a replica."),
+    key("faults[].direction", Kind::Choice(options::<Direction>), "both", "For a fault of links: which way, seen from the target."),
+    key("faults[].hold", Kind::Flag, "false", "For a partition: whether what is sent is kept until its end, and not lost."),
+    optional("faults[].link", Kind::Map, "For degrade: what the links do; what is not given stays as it was."),
+    link_delay("faults[].link.delay"),
+    link_jitter("faults[].link.jitter"),
+    link_spread("faults[].link.spread"),
+    share("faults[].link.loss", "0%", LOSS),
+    share("faults[].link.duplication", "0%", DUPLICATION),
+    link_bandwidth("faults[].link.bandwidth"),
+    link_reorder("faults[].link.reorder"),
+    optional("faults[].repeat", Kind::Map, "Do it again and again."),
+    required("faults[].repeat.every", duration(1_000_000), "From one time to the next."),
+    required("faults[].repeat.times", count(2, 100_000), "How many times in all."),
 ];
 
 /// The path of an operation's share in the mix.

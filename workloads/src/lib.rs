@@ -54,9 +54,9 @@ pub use mix::{Operation, OperationGenerator};
 pub use random::{Concern, Random, thread_seed};
 pub use schema::{reference, schema};
 pub use spec::{
-    Arrival, Batch, Cluster, Durability, Fault, FaultAction, KeyDistribution, Keys, Limits, Load,
-    Log, Mix, Phases, Placement, ProtocolChoice, Spacing, Target, Transport, Values, Wait,
-    Workload,
+    Arrival, Batch, Cluster, Direction, Durability, Fault, FaultAction, FaultEvent,
+    KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix, Phases, Placement, ProtocolChoice,
+    RateStep, Repeat, Spacing, Spread, Target, Transport, Trigger, Values, Wait, Workload,
 };
 pub use units::{format_bytes, format_duration, format_rate, format_share};
 pub use values::{VALUE_ID_BYTES, ValueGenerator, fill, verify};
@@ -126,7 +126,7 @@ fn load_into(
     }
     let mut workload = resolve::resolve(&settings, path, catalog);
     checks::check(&workload, &settings, catalog, report);
-    workload.faults.sort_by_key(|fault| fault.at_ns);
+    workload.faults.sort_by_key(|fault| fault.trigger.at_ns().unwrap_or(0));
     Some(workload)
 }
 

@@ -7,8 +7,8 @@ use crate::names::Named;
 use crate::scalars::fit_name;
 use crate::settings::Settings;
 use crate::spec::{
-    Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Load, Log, Mix, Phases,
-    Placement, ProtocolChoice, Target, Values, Workload,
+    Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix,
+    Phases, Placement, ProtocolChoice, RateStep, Repeat, Target, Trigger, Values, Workload,
 };
 
 /// Gathers a workload; `path` lends it a name if it has none.
@@ -62,7 +62,44 @@ fn cluster(settings: &Settings) -> Cluster {
             connections: settings.narrow("cluster.limits.connections"),
             sessions: settings.narrow("cluster.limits.sessions"),
         },
+        links: settings.has("cluster.links").then(|| Links {
+            all: link(settings, "cluster.links.all"),
+            delays_ns: settings.has("cluster.links.delays").then(|| delays(settings)),
+        }),
     }
+}
+
+/// The matrix of delays.
+fn delays(settings: &Settings) -> Vec<Vec<u64>> {
+    let path = "cluster.links.delays";
+    let row = |row: usize| {
+        let columns = 0..settings.length(&format!("{path}.{row}"));
+        columns.map(|column| settings.integer(&format!("{path}.{row}.{column}"))).collect()
+    };
+    (0..settings.length(path)).map(row).collect()
+}
+
+fn link(settings: &Settings, path: &str) -> Link {
+    let key = |key: &str| format!("{path}.{key}");
+    let bandwidth = key("bandwidth");
+    Link {
+        delay_ns: settings.integer(&key("delay")),
+        jitter_ns: settings.integer(&key("jitter")),
+        spread: choice(settings, &key("spread")),
+        loss_ppm: parts_per_million(settings.real(&key("loss"))),
+        duplication_ppm: parts_per_million(settings.real(&key("duplication"))),
+        bandwidth_bytes: settings.has(&bandwidth).then(|| settings.integer(&bandwidth)),
+        reorder: settings.integer(&key("reorder")) != 0,
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share is from 0 to 1"
+)]
+fn parts_per_million(share: f64) -> u32 {
+    (share * 1e6).round() as u32
 }
 
 fn protocols(settings: &Settings, catalog: &Catalog, replicas: u8) -> Vec<ProtocolChoice> {
@@ -108,7 +145,15 @@ fn load(settings: &Settings) -> Load {
 
 fn arrival(settings: &Settings) -> Arrival {
     if settings.has("load.arrival.open") {
+        let path = "load.arrival.open.steps";
+        let steps = 0..if settings.has(path) { settings.length(path) } else { 0 };
         return Arrival::Open {
+            steps: steps
+                .map(|index| RateStep {
+                    for_ns: settings.integer(&format!("{path}.{index}.for")),
+                    rate_per_second: settings.real(&format!("{path}.{index}.rate")),
+                })
+                .collect(),
             rate_per_second: settings.real("load.arrival.open.rate"),
             spacing: choice(settings, "load.arrival.open.spacing"),
         };
@@ -154,17 +199,44 @@ fn values(settings: &Settings) -> Values {
 
 fn fault(settings: &Settings, index: usize) -> Fault {
     let path = format!("faults.{index}");
-    let restart = format!("{path}.restart_after");
     let target = match settings.text(&format!("{path}.target")) {
         Some("leader") => Target::Leader,
         Some("follower") => Target::Follower,
         number => number.and_then(|n| n.parse().ok()).map_or(Target::Random, Target::Replica),
     };
+    let repeat = format!("{path}.repeat");
+    let optional = |key: &str| {
+        let path = format!("{path}.{key}");
+        settings.has(&path).then(|| settings.integer(&path))
+    };
+    let on = format!("{path}.on");
+    let (link_path, peers) = (format!("{path}.link"), format!("{path}.peers"));
+    let peers_count = if settings.has(&peers) { settings.length(&peers) } else { 0 };
     Fault {
-        at_ns: settings.integer(&format!("{path}.at")),
+        trigger: match (optional("after_ops"), settings.has(&on)) {
+            (Some(operations), _) => Trigger::AfterOps(operations),
+            (None, true) => Trigger::On(choice(settings, &on)),
+            (None, false) => Trigger::At(optional("at").unwrap_or(0)),
+        },
+        delay_ns: optional("delay").unwrap_or(0),
         action: choice(settings, &format!("{path}.action")),
         target,
-        restart_after_ns: settings.has(&restart).then(|| settings.integer(&restart)),
+        for_ns: optional("for"),
+        restart_after_ns: optional("restart_after"),
+        peers: (0..peers_count)
+            .map(|index| settings.narrow(&format!("{path}.peers.{index}")))
+            .collect(),
+        direction: choice(settings, &format!("{path}.direction")),
+        hold: settings.integer(&format!("{path}.hold")) != 0,
+        link: settings.has(&link_path).then(|| link(settings, &link_path)),
+        repeat: if settings.has(&repeat) {
+            Repeat {
+                every_ns: settings.integer(&format!("{repeat}.every")),
+                times: settings.narrow(&format!("{repeat}.times")),
+            }
+        } else {
+            Repeat { every_ns: 0, times: 1 }
+        },
     }
 }
 

@@ -8,8 +8,8 @@ use crate::mix::Operation;
 use crate::names::Named;
 use crate::scalars::show;
 use crate::spec::{
-    Arrival, Cluster, Fault, KeyDistribution, Keys, Load, Placement, ProtocolChoice, Target,
-    Values, Workload,
+    Arrival, Cluster, Fault, FaultAction, KeyDistribution, Keys, Link, Links, Load, Placement,
+    ProtocolChoice, Repeat, Target, Trigger, Values, Workload,
 };
 use crate::units::{format_bytes, format_duration, format_rate, format_share};
 
@@ -97,6 +97,28 @@ fn cluster(cluster: &Cluster) -> Value {
                 ("sessions", limits.sessions.into()),
             ]),
         ),
+        ("links", cluster.links.as_ref().map_or(Value::Null, links)),
+    ])
+}
+
+fn links(links: &Links) -> Value {
+    let row = |row: &Vec<u64>| Value::Sequence(row.iter().copied().map(duration).collect());
+    let delays = links.delays_ns.as_ref();
+    mapping([
+        ("all", link(&links.all)),
+        ("delays", delays.map_or(Value::Null, |rows| rows.iter().map(row).collect())),
+    ])
+}
+
+fn link(link: &Link) -> Value {
+    mapping([
+        ("delay", duration(link.delay_ns)),
+        ("jitter", duration(link.jitter_ns)),
+        ("spread", text(link.spread.name())),
+        ("loss", share(f64::from(link.loss_ppm) / 1e6)),
+        ("duplication", share(f64::from(link.duplication_ppm) / 1e6)),
+        ("bandwidth", link.bandwidth_bytes.map_or(Value::Null, bytes)),
+        ("reorder", link.reorder.into()),
     ])
 }
 
@@ -140,13 +162,20 @@ fn arrival(arrival: &Arrival) -> Value {
             "closed",
             mapping([("outstanding", (*outstanding).into()), ("think", duration(*think_ns))]),
         )]),
-        Arrival::Open { rate_per_second, spacing } => mapping([(
-            "open",
-            mapping([
-                ("rate", text(&format_rate(*rate_per_second))),
-                ("spacing", text(spacing.name())),
-            ]),
-        )]),
+        Arrival::Open { rate_per_second, spacing, steps } => {
+            let rate = |rate: f64| text(&format_rate(rate));
+            let steps: Vec<Value> = steps
+                .iter()
+                .map(|step| {
+                    let lasts = duration(step.for_ns);
+                    mapping([("for", lasts), ("rate", rate(step.rate_per_second))])
+                })
+                .collect();
+            let steps = if steps.is_empty() { Value::Null } else { Value::Sequence(steps) };
+            let spacing = text(spacing.name());
+            let open = [("rate", rate(*rate_per_second)), ("spacing", spacing), ("steps", steps)];
+            mapping([("open", mapping(open))])
+        }
     }
 }
 
@@ -194,12 +223,34 @@ fn fault(fault: &Fault) -> Value {
         Target::Random => text("random"),
         Target::Replica(number) => number.into(),
     };
-    mapping([
-        ("at", duration(fault.at_ns)),
+    let trigger = match fault.trigger {
+        Trigger::At(at_ns) => ("at", duration(at_ns)),
+        Trigger::AfterOps(operations) => ("after_ops", operations.into()),
+        Trigger::On(event) => ("on", text(event.name())),
+    };
+    let optional = |value: Option<u64>| value.map_or(Value::Null, duration);
+    let Repeat { every_ns, times } = fault.repeat;
+    let repeat = mapping([("every", duration(every_ns)), ("times", times.into())]);
+    let peers: Vec<Value> = fault.peers.iter().copied().map(Value::from).collect();
+    let mut entries = vec![
+        trigger,
+        ("delay", optional(Some(fault.delay_ns).filter(|&delay_ns| delay_ns > 0))),
         ("action", text(fault.action.name())),
         ("target", target),
-        ("restart_after", fault.restart_after_ns.map_or(Value::Null, duration)),
-    ])
+        ("for", optional(fault.for_ns)),
+        ("restart_after", optional(fault.restart_after_ns)),
+        ("repeat", if times > 1 { repeat } else { Value::Null }),
+    ];
+    if fault.action.is_of_links() {
+        let peers = if peers.is_empty() { Value::Null } else { Value::Sequence(peers) };
+        entries.push(("peers", peers));
+        entries.push(("direction", text(fault.direction.name())));
+    }
+    if fault.action == FaultAction::Partition {
+        entries.push(("hold", fault.hold.into()));
+    }
+    entries.extend(fault.link.as_ref().map(|degraded| ("link", link(degraded))));
+    mapping(entries)
 }
 
 fn mapping<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {

@@ -340,6 +340,7 @@ impl Reader<'_> {
             (Presence::Default(text), _) => return self.default(text, &child_path, child),
             (Presence::Required, Kind::Target) => Value::Text("random".into()),
             (Presence::Required, Kind::Bytes { min, .. }) => Value::Integer(*min),
+            (Presence::Required, Kind::Rate { min, .. }) => Value::Real(*min),
             (Presence::Required, _) => Value::Integer(0),
         };
         self.settings.values.insert(child_path, value);

@@ -56,6 +56,79 @@ pub struct Cluster {
     pub log: Log,
     /// What bounds memory.
     pub limits: Limits,
+    /// What the links between replicas do from the start; absent when they are as they are.
+    pub links: Option<Links>,
+}
+
+/// What the links between replicas do from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// What each of them does.
+    pub all: Link,
+    /// How long frames from each replica to each other take, in place of what `all` says.
+    pub delays_ns: Option<Vec<Vec<u64>>>,
+}
+
+/// What an emulated link does to each frame from one replica to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// How long a frame takes.
+    pub delay_ns: u64,
+    /// How much this varies.
+    pub jitter_ns: u64,
+    /// How it varies.
+    pub spread: Spread,
+    /// Frames of a million that are lost.
+    pub loss_ppm: u32,
+    /// Frames of a million that arrive twice.
+    pub duplication_ppm: u32,
+    /// Bytes a second; absent for as many as come.
+    pub bandwidth_bytes: Option<u64>,
+    /// Whether a frame may overtake another.
+    pub reorder: bool,
+}
+
+impl Link {
+    /// Whether the link does anything.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        self.delays()
+            || self.loss_ppm > 0
+            || self.duplication_ppm > 0
+            || self.bandwidth_bytes.is_some()
+    }
+
+    /// Whether a frame takes longer than it would.
+    #[must_use]
+    pub const fn delays(&self) -> bool {
+        self.delay_ns > 0 || self.jitter_ns > 0
+    }
+}
+
+/// How the delay of a link varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Anything from the delay less the jitter to the delay and the jitter.
+    Uniform,
+    /// Around the delay, with the jitter as the deviation.
+    Normal,
+    /// At least the delay, and on top of it something with the jitter as the mean.
+    Exponential,
+    /// At least the delay, and a few very long.
+    Pareto,
+}
+
+impl Named for Spread {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Uniform, "uniform", "from delay - jitter to delay + jitter, each alike"),
+        (Self::Normal, "normal", "around the delay, with the jitter as deviation"),
+        (
+            Self::Exponential,
+            "exponential",
+            "the delay and more, with the jitter as the mean of more",
+        ),
+        (Self::Pareto, "pareto", "the delay and more, a few very much; without jitter"),
+    ];
 }
 
 /// What carries the messages between replicas and from clients.
@@ -199,7 +272,7 @@ pub struct Load {
 }
 
 /// When operations start.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Arrival {
     /// Each client starts the next operation when one ends.
     Closed {
@@ -214,7 +287,18 @@ pub enum Arrival {
         rate_per_second: f64,
         /// How their starts are spread.
         spacing: Spacing,
+        /// Other rates from the start of the warm-up, one after the other; then the rate holds.
+        steps: Vec<RateStep>,
     },
+}
+
+/// A rate that holds for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateStep {
+    /// How long.
+    pub for_ns: u64,
+    /// Operations per second over all load threads.
+    pub rate_per_second: f64,
 }
 
 /// How the starts of an open loop are spread.
@@ -352,16 +436,105 @@ impl Phases {
 }
 
 /// One thing that is broken or mended on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// When, counted from the start of the warm-up; within the phases.
-    pub at_ns: u64,
+    /// When.
+    pub trigger: Trigger,
+    /// How long after the trigger; 0 for a time.
+    pub delay_ns: u64,
     /// What is done.
     pub action: FaultAction,
     /// To whom.
     pub target: Target,
-    /// For a kill: when the replica is started again, counted from the kill.
+    /// After so long it ends by itself.
+    pub for_ns: Option<u64>,
+    /// When a replica that ended is started again, counted from its end.
     pub restart_after_ns: Option<u64>,
+    /// For a fault of links: the replicas at the other ends; none for all others.
+    pub peers: Vec<u8>,
+    /// For a fault of links: which way.
+    pub direction: Direction,
+    /// For a partition: whether what is sent is kept until it ends, and not lost.
+    pub hold: bool,
+    /// What degraded links do.
+    pub link: Option<Link>,
+    /// Whether it is done again and again.
+    pub repeat: Repeat,
+}
+
+/// What a fault waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// A time, counted from the start of the warm-up; within the phases.
+    At(u64),
+    /// So many operations that ended since the start of the measurement.
+    AfterOps(u64),
+    /// The first time since the start of the warm-up that this happens.
+    On(FaultEvent),
+}
+
+impl Trigger {
+    /// The time, if it is one.
+    #[must_use]
+    pub const fn at_ns(self) -> Option<u64> {
+        match self {
+            Self::At(at_ns) => Some(at_ns),
+            Self::AfterOps(_) | Self::On(_) => None,
+        }
+    }
+}
+
+/// Which way a fault of links works, seen from its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// On what the target sends and on what it is sent.
+    Both,
+    /// On what it sends.
+    Out,
+    /// On what it is sent.
+    In,
+}
+
+impl Named for Direction {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Both, "both", "what the target sends and what it is sent"),
+        (Self::Out, "out", "what the target sends"),
+        (Self::In, "in", "what the target is sent"),
+    ];
+}
+
+/// Something in the life of a cluster that a fault may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultEvent {
+    /// Another replica leads than before.
+    LeaderElected,
+    /// A replica that was started again is ready.
+    ReplicaReady,
+}
+
+impl Named for FaultEvent {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::LeaderElected, "leader_elected", "another replica leads than before"),
+        (Self::ReplicaReady, "replica_ready", "a replica that was started again is ready"),
+    ];
+}
+
+/// How often a fault is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// From one time to the next; 0 when there is only one.
+    pub every_ns: u64,
+    /// How many times, at least 1.
+    pub times: u32,
+}
+
+impl Fault {
+    /// When a fault with a time is done last.
+    #[must_use]
+    pub fn last_at_ns(&self) -> Option<u64> {
+        let at_ns = self.trigger.at_ns()?;
+        Some(at_ns + self.repeat.every_ns * u64::from(self.repeat.times - 1))
+    }
 }
 
 /// What a fault does to a replica.
@@ -375,6 +548,40 @@ pub enum FaultAction {
     Resume,
     /// Starts a killed process again.
     Restart,
+    /// Makes links worse.
+    Degrade,
+    /// Cuts links.
+    Partition,
+    /// Lets no write of the log end.
+    Stall,
+    /// Lets the next write of the log fail, which ends the replica.
+    DiskError,
+}
+
+impl FaultAction {
+    /// Its name in workloads and results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Named::name(self)
+    }
+
+    /// Whether it is a fault of links.
+    #[must_use]
+    pub const fn is_of_links(self) -> bool {
+        matches!(self, Self::Degrade | Self::Partition)
+    }
+
+    /// Whether it is a fault of the log's disk.
+    #[must_use]
+    pub const fn is_of_disk(self) -> bool {
+        matches!(self, Self::Stall | Self::DiskError)
+    }
+
+    /// Whether it ends the replica, which may then be started again.
+    #[must_use]
+    pub const fn ends_replica(self) -> bool {
+        matches!(self, Self::Kill | Self::DiskError)
+    }
 }
 
 impl Named for FaultAction {
@@ -383,6 +590,14 @@ impl Named for FaultAction {
         (Self::Pause, "pause", "stop the process; it keeps memory and sockets"),
         (Self::Resume, "resume", "let a paused process go on"),
         (Self::Restart, "restart", "start a killed process again"),
+        (Self::Degrade, "degrade", "let links delay, lose or double frames, or take few bytes"),
+        (Self::Partition, "partition", "cut links"),
+        (Self::Stall, "stall", "let no write of the log end"),
+        (
+            Self::DiskError,
+            "disk_error",
+            "let the next write of the log fail, which ends the replica",
+        ),
     ];
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use synod_workloads::{Arrival, KeyDistribution, Spacing, Workload, load};
+use synod_workloads::{Arrival, KeyDistribution, Spacing, Trigger, Workload, load};
 
 const BASE: &str = "
 name: base
@@ -46,7 +46,8 @@ fn a_protocol_without_parameters_gets_some() {
 
 #[test]
 fn a_choice_is_replaced() {
-    let open = Arrival::Open { rate_per_second: 10_000.0, spacing: Spacing::Constant };
+    let open =
+        Arrival::Open { rate_per_second: 10_000.0, spacing: Spacing::Constant, steps: Vec::new() };
     let overrides = ["load.arrival.open.rate=10k", "load.arrival.open.spacing=constant"];
     assert_eq!(with(&overrides).load.arrival, open);
     let closed = Arrival::Closed { outstanding: 2, think_ns: 5_000 };
@@ -59,7 +60,7 @@ fn a_choice_is_replaced() {
 
 #[test]
 fn lists_go_by_number() {
-    assert_eq!(with(&["faults.0.at=3s"]).faults[0].at_ns, 3_000_000_000);
+    assert_eq!(with(&["faults.0.at=3s"]).faults[0].trigger, Trigger::At(3_000_000_000));
     assert!(with(&["faults=[]"]).faults.is_empty());
 }
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 use synod_workloads::{
-    Arrival, Durability, FaultAction, KeyDistribution, Target, Values, Workload, load, load_file,
+    Arrival, Durability, FaultAction, KeyDistribution, Target, Trigger, Values, Workload, load,
+    load_file,
 };
 
 fn folder() -> PathBuf {
@@ -120,14 +121,14 @@ fn kill_strikes_a_follower_and_then_the_leader() {
     let faults: Vec<_> = workload
         .faults
         .iter()
-        .map(|fault| (fault.at_ns, fault.action, fault.target, fault.restart_after_ns))
+        .map(|fault| (fault.trigger, fault.action, fault.target, fault.restart_after_ns))
         .collect();
     let second = 1_000_000_000;
     assert_eq!(
         faults,
         [
-            (2 * second, FaultAction::Kill, Target::Follower, Some(second)),
-            (5 * second, FaultAction::Kill, Target::Leader, Some(second)),
+            (Trigger::At(2 * second), FaultAction::Kill, Target::Follower, Some(second)),
+            (Trigger::At(5 * second), FaultAction::Kill, Target::Leader, Some(second)),
         ]
     );
     assert!(workload.phases.total_ns() >= 8 * second);

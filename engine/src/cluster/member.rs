@@ -12,6 +12,7 @@ use crossbeam::channel::{self, Sender};
 
 use super::body::Body;
 use super::orders::{Enlist, Order, Report, Status, WireAddress};
+use crate::emulate::Evidence;
 use crate::io::memory::Hub;
 use crate::replica;
 
@@ -56,6 +57,8 @@ pub struct Member {
     met: bool,
     statuses: Vec<Status>,
     log: Vec<Vec<Status>>,
+    /// What emulated faults have done in this life.
+    evidence: Evidence,
     last_words: VecDeque<String>,
     /// How the present life ended.
     ended: Option<String>,
@@ -74,6 +77,7 @@ impl Member {
             met: false,
             statuses: Vec::new(),
             log: Vec::new(),
+            evidence: Evidence::default(),
             last_words: VecDeque::new(),
             ended: None,
         }
@@ -85,6 +89,9 @@ impl Member {
         self.life += 1;
         (self.listening, self.ready, self.met, self.ended) = (None, None, false, None);
         self.last_words.clear();
+        // What an earlier life said of itself, such as that it leads, is not so any more.
+        self.statuses.clear();
+        self.evidence = Evidence::default();
         let body = match &self.home {
             Home::Program(program) => self.spawn_process(program, speaker),
             Home::Here(hub) => self.spawn_threads(Arc::clone(hub), speaker.clone()),
@@ -160,6 +167,7 @@ impl Member {
                 self.log.push(statuses.clone());
                 self.statuses = statuses;
             }
+            What::Report(Report::Evidence(evidence)) => self.evidence = evidence,
             What::Words(line) => {
                 self.remember(line);
             }
@@ -209,6 +217,15 @@ impl Member {
 
     pub(super) fn statuses(&self) -> &[Status] {
         &self.statuses
+    }
+
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Whether it has said anything that is kept as its last words.
+    pub(super) fn has_spoken(&self) -> bool {
+        !self.last_words.is_empty()
     }
 
     pub(super) fn take_log(&mut self) -> Vec<Vec<Status>> {

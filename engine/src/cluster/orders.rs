@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::emulate::{Evidence, Rule};
 use crate::io::Address;
 use crate::node::Counters;
 
@@ -63,6 +64,8 @@ pub struct Enlist {
     pub retain_bytes: u64,
     /// A snapshot is taken after so much log.
     pub snapshot_bytes: u64,
+    /// What the links to each replica do at first; absent in a run without emulated faults.
+    pub links: Option<Vec<Rule>>,
 }
 
 /// Every further line.
@@ -73,6 +76,12 @@ pub enum Order {
     Meet(Vec<Vec<WireAddress>>),
     /// Everybody is ready: timers may run.
     Start,
+    /// What the links to each replica do from now on.
+    Links(Vec<Rule>),
+    /// For so many nanoseconds no write of the log ends.
+    Stall(u64),
+    /// The next write of the log fails.
+    FailWrite,
     /// End in good order.
     Stop,
 }
@@ -87,6 +96,8 @@ pub enum Report {
     Ready(Vec<u64>),
     /// How it is doing.
     Status(Vec<Status>),
+    /// What emulated faults have done.
+    Evidence(Evidence),
 }
 
 /// How one group of a replica is doing.

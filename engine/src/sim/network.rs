@@ -3,10 +3,10 @@
 
 use synod_workloads::Random;
 
-use super::models::Latency;
 use super::plan::Network as Model;
 use crate::io::LinkId;
 use crate::io::simulated::Arrival;
+use crate::latency::Latency;
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

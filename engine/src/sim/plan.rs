@@ -8,7 +8,8 @@ use synod_workloads::{
     Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Values, format_duration,
 };
 
-use super::models::{Clock, Cpu, Latency};
+use super::models::{Clock, Cpu};
+use crate::latency::Latency;
 use crate::wal::WalLimits;
 
 const MS: u64 = 1_000_000;

@@ -2,7 +2,6 @@
 
 use super::Checker;
 use crate::diagnostics::found;
-use crate::names::Named as _;
 use crate::spec::{Durability, Fault, FaultAction, Target, Transport};
 use crate::units::format_duration;
 
@@ -12,12 +11,20 @@ impl Checker<'_> {
         for (index, fault) in faults.iter().enumerate() {
             let path = format!("faults.{index}");
             self.fault_target(&path, fault);
+            self.fault_trigger(&path, fault);
             self.fault_time(&path, fault);
+            self.fault_length(&path, fault);
+            self.fault_links(&path, fault);
+            self.fault_disk(&path, fault);
             self.fault_restart(&path, fault);
             self.fault_transport(&path, fault);
         }
+        if faults.iter().any(|fault| fault.trigger.at_ns().is_none()) {
+            // Who comes first is known only in the run.
+            return;
+        }
         let mut in_time: Vec<usize> = (0..faults.len()).collect();
-        in_time.sort_by_key(|index| faults[*index].at_ns);
+        in_time.sort_by_key(|index| faults[*index].trigger.at_ns());
         self.fault_order(FaultAction::Pause, FaultAction::Resume, &in_time);
         self.fault_order(FaultAction::Kill, FaultAction::Restart, &in_time);
     }
@@ -48,28 +55,102 @@ impl Checker<'_> {
         }
     }
 
+    /// One trigger, and only events are waited after.
+    fn fault_trigger(&mut self, path: &str, fault: &Fault) {
+        let keys = ["at", "after_ops", "on"].map(|key| format!("{path}.{key}"));
+        let given: Vec<&String> = keys.iter().filter(|key| self.settings.given(key)).collect();
+        let keys = [keys[0].as_str(), &keys[1], &keys[2]];
+        if !self.settings.sound(&keys) {
+            return;
+        }
+        match given.as_slice() {
+            [] => self.fault(
+                &[path],
+                "found no trigger".into(),
+                "a fault waits for `at`, for `after_ops` or for `on`".into(),
+                "write for example `at: 2s`".into(),
+            ),
+            [_, second, ..] => self.fault(
+                &[second],
+                format!("found {} triggers", given.len()),
+                "a fault waits for one of `at`, `after_ops` and `on`".into(),
+                "keep one of them".into(),
+            ),
+            [_] if fault.trigger.at_ns().is_some() && fault.delay_ns > 0 => self.fault(
+                &[&format!("{path}.delay")],
+                "found it beside `at`".into(),
+                "a delay counts from an event".into(),
+                "write the time that is meant, or `on` or `after_ops` instead of `at`".into(),
+            ),
+            [_] => {}
+        }
+    }
+
     fn fault_time(&mut self, path: &str, fault: &Fault) {
         let total_ns = self.workload.phases.total_ns();
-        let (at, restart) = (format!("{path}.at"), format!("{path}.restart_after"));
-        if !self.settings.sound(&["phases", &at, &restart]) {
+        let key = |key: &str| format!("{path}.{key}");
+        let (at, every) = (key("at"), key("repeat.every"));
+        let (lasts, restart) = (key("for"), key("restart_after"));
+        if !self.settings.sound(&["phases", &at, &every, &lasts, &restart]) {
             return;
         }
         let end = format!("the phases end at {}", format_duration(total_ns));
-        if fault.at_ns >= total_ns {
+        // When a fault without a time comes is known only in the run.
+        let last_ns = fault.last_at_ns().unwrap_or(0);
+        if fault.trigger.at_ns().is_some_and(|at_ns| at_ns >= total_ns) {
             self.fault(
                 &[&at],
-                found(&format_duration(fault.at_ns)),
+                found(&format_duration(last_ns)),
                 format!("{end}, and a fault that never comes would prove nothing"),
                 "write an earlier time, or a longer phases.measure".into(),
             );
+        } else if last_ns >= total_ns {
+            self.fault(
+                &[&every],
+                format!("found a last time at {}", format_duration(last_ns)),
+                format!("{end}, and a fault that never comes would prove nothing"),
+                "write a shorter time, or fewer times".into(),
+            );
         } else if let Some(after_ns) = fault.restart_after_ns
-            && fault.at_ns + after_ns >= total_ns
+            && last_ns + after_ns >= total_ns
         {
             self.fault(
                 &[&restart],
-                format!("found a restart at {}", format_duration(fault.at_ns + after_ns)),
+                format!("found a restart at {}", format_duration(last_ns + after_ns)),
                 format!("{end}, and the restart would never come"),
                 "write a shorter time, or a longer phases.measure".into(),
+            );
+        } else if let Some(for_ns) = fault.for_ns
+            && last_ns + for_ns >= total_ns
+        {
+            self.fault(
+                &[&lasts],
+                format!("found an end at {}", format_duration(last_ns + for_ns)),
+                format!("{end}, and the fault would not end by itself"),
+                "write a shorter time, or a longer phases.measure".into(),
+            );
+        }
+    }
+
+    fn fault_length(&mut self, path: &str, fault: &Fault) {
+        let (action, lasts) = (format!("{path}.action"), format!("{path}.for"));
+        if !self.settings.sound(&[&action, &lasts]) {
+            return;
+        }
+        let may = fault.action == FaultAction::Pause || fault.action.is_of_links();
+        if fault.for_ns.is_some() && !may && fault.action != FaultAction::Stall {
+            self.fault(
+                &[&lasts],
+                format!("found it beside `action: {}`", fault.action.name()),
+                "this does not last".into(),
+                "remove it, or write `action: pause`".into(),
+            );
+        } else if fault.for_ns.is_none() && fault.action == FaultAction::Stall {
+            self.fault(
+                &[path],
+                "found no length".into(),
+                "a disk that stalls for ever is one that fails".into(),
+                "write for example `for: 300ms`, or `action: disk_error`".into(),
             );
         }
     }
@@ -79,11 +160,11 @@ impl Checker<'_> {
         if !self.settings.sound(&[&action, &restart, "cluster.durability"]) {
             return;
         }
-        if fault.restart_after_ns.is_some() && fault.action != FaultAction::Kill {
+        if fault.restart_after_ns.is_some() && !fault.action.ends_replica() {
             self.fault(
                 &[&restart],
                 format!("found it beside `action: {}`", fault.action.name()),
-                "only what was killed is restarted".into(),
+                "only what was ended is restarted".into(),
                 "remove it, or write `action: kill`".into(),
             );
             return;
@@ -103,6 +184,17 @@ impl Checker<'_> {
     fn fault_transport(&mut self, path: &str, fault: &Fault) {
         let action = format!("{path}.action");
         let breaks = matches!(fault.action, FaultAction::Kill | FaultAction::Pause);
+        if fault.action.is_of_links()
+            && self.workload.cluster.transport == Transport::Memory
+            && self.settings.sound(&[&action, "cluster.transport"])
+        {
+            self.fault(
+                &[&action],
+                format!("found `{}` with transport `memory`", fault.action.name()),
+                "replicas that share one process have no links".into(),
+                "write `transport: unix`, or remove the fault".into(),
+            );
+        }
         if breaks
             && self.workload.cluster.transport == Transport::Memory
             && self.settings.sound(&[&action, "cluster.transport"])
@@ -126,10 +218,14 @@ impl Checker<'_> {
         let mut standing = 0_u32;
         for index in in_time {
             let fault = &self.workload.faults[*index];
-            if fault.action == cause && fault.restart_after_ns.is_none() {
-                standing += 1;
-            } else if fault.action == undo && standing > 0 {
-                standing -= 1;
+            let ends = fault.restart_after_ns.is_some() || fault.for_ns.is_some();
+            let times = fault.repeat.times;
+            let causes =
+                fault.action == cause || cause == FaultAction::Kill && fault.action.ends_replica();
+            if causes && !ends {
+                standing += times;
+            } else if fault.action == undo && standing >= times {
+                standing -= times;
             } else if fault.action == undo {
                 self.fault(
                     &[&format!("faults.{index}.action")],
