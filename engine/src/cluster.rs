@@ -19,6 +19,7 @@ use synod_workloads::{Cluster as Spec, Durability, ProtocolChoice, Transport, Wa
 
 use self::member::{Heard, Home, Member};
 use self::orders::{Enlist, Order, Status, WireAddress};
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::memory::Hub;
 use crate::io::uring::clock;
@@ -125,7 +126,7 @@ impl Cluster {
         workload: &Workload,
         protocol: &ProtocolChoice,
         placed: &Placed,
-        cluster: u64,
+        (identity, key): (u64, Key),
         places: &Places,
     ) -> Result<Self, String> {
         let (speaker, heard) = channel::unbounded();
@@ -137,7 +138,7 @@ impl Cluster {
         let mut cluster = Self {
             members: (0..replicas)
                 .map(|id| {
-                    let orders = enlist(workload, protocol, placed, id, cluster, places);
+                    let orders = enlist(workload, protocol, placed, id, (identity, key), places);
                     Member::new(id, orders, home.clone())
                 })
                 .collect(),
@@ -345,7 +346,7 @@ fn enlist(
     protocol: &ProtocolChoice,
     placed: &Placed,
     id: usize,
-    cluster: u64,
+    (cluster, key): (u64, Key),
     places: &Places,
 ) -> Enlist {
     let spec: &Spec = &workload.cluster;
@@ -368,6 +369,7 @@ fn enlist(
         id: u8::try_from(id).expect("few replicas"),
         replicas: u8::try_from(placed.replicas.len()).expect("few replicas"),
         cluster,
+        key,
         seed: workload.seed,
         listen: (0..groups).map(listen).collect(),
         processors: placed.replicas[id].clone(),

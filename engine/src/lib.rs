@@ -9,6 +9,7 @@ pub mod apply;
 pub mod arena;
 pub mod cluster;
 pub mod frame;
+pub mod greeting;
 pub mod io;
 pub mod limits;
 pub mod load;

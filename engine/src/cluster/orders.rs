@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use synod_protocols::protocol::PARAMETERS_MAX;
+use synod_protocols::types::REPLICAS_MAX;
 
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::node::Counters;
 
@@ -23,6 +26,8 @@ pub struct Enlist {
     pub replicas: u8,
     /// The run's cluster.
     pub cluster: u64,
+    /// What the replicas of the run know each other by.
+    pub key: Key,
     /// Seeds timers.
     pub seed: u64,
     /// For each group where to listen; port 0 lets the system choose.
@@ -61,6 +66,28 @@ pub struct Enlist {
     pub retain_bytes: u64,
     /// A snapshot is taken after so much log.
     pub snapshot_bytes: u64,
+}
+
+impl Enlist {
+    /// Whether the counts in it fit each other and what a group can be.
+    ///
+    /// # Errors
+    /// A sentence: which do not.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { parameters, id, replicas, listen, processors, .. } = self;
+        if usize::from(*replicas) > REPLICAS_MAX || id >= replicas {
+            return Err(format!("there is no replica {id} of {replicas}"));
+        }
+        if parameters.len() > PARAMETERS_MAX {
+            let count = parameters.len();
+            return Err(format!("{count} parameters are more than the {PARAMETERS_MAX} there are"));
+        }
+        if listen.is_empty() || listen.len() != processors.len() {
+            let (groups, count) = (listen.len(), processors.len());
+            return Err(format!("{groups} groups cannot run on {count} processors"));
+        }
+        Ok(())
+    }
 }
 
 /// Every further line.

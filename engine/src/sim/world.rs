@@ -18,6 +18,7 @@ use super::models::Clock;
 use super::network::{Content, Network, Parcel, Traffic};
 use super::observe::{Observed, Seen};
 use super::plan::{self, Fault, Plan, Target};
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
 use crate::load::{self, LoadThread, Piece, Recording, Shared};
@@ -188,6 +189,8 @@ impl<P: Protocol> World<P> {
                 thread: 0,
                 threads: 1,
                 cluster: self.plan.seed,
+                key: Key::of_seed(self.plan.seed).for_clients(),
+                nonces: Key::of_seed(!self.plan.seed),
                 groups: vec![self.addresses()],
                 load: self.plan.load.clone(),
                 phases: Phases { warm_up_ns: 0, measure_ns: AGES_NS, cool_down_ns: 0 },
@@ -250,6 +253,7 @@ impl<P: Protocol> World<P> {
 
     fn settings(&self, replica: usize) -> Settings {
         let plan = &self.plan;
+        let life = u64::from(self.machines[replica].life);
         Settings {
             protocol: Config {
                 id: ReplicaId(u8::try_from(replica).expect("few")),
@@ -259,9 +263,11 @@ impl<P: Protocol> World<P> {
                 parameters: plan.parameters,
             },
             cluster: plan.seed,
+            key: Key::of_seed(plan.seed),
+            nonces: Key::of_seed(plan.seed ^ life << 40 ^ (replica as u64 + 1) << 32),
             group: 0,
             peers: self.addresses(),
-            seed: plan.seed ^ u64::from(self.machines[replica].life) << 40,
+            seed: plan.seed ^ life << 40,
             batch_ops_max: plan.batch_ops_max,
             batch_bytes_max: 64 << 10,
             linger_ns: plan.linger_ns,

@@ -39,7 +39,8 @@ impl MultiPaxos {
         from: Slot,
         cx: &mut C,
     ) {
-        if candidate != ballot.owner() {
+        // Nobody opens ballot zero, which stands for no vote.
+        if candidate != ballot.owner() || ballot == Ballot::ZERO {
             return;
         }
         // Loyal to a leader that was just heard: the candidate has lost touch, not the group.
