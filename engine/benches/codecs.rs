@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use synod::arena::Arena;
-use synod::frame::{self, Assembler, Kind};
+use synod::frame::{self, Assembler, Kind, Next};
 use synod_protocols::command::{
     Command, CommandLimits, Commands, Op, Replies, Reply, SessionId, Status, validate,
     validate_replies,
@@ -68,7 +68,7 @@ fn frames(criterion: &mut Criterion) {
             for half in [front, back] {
                 let fed = assembler.feed(black_box(half), FRAME_BYTES_MAX, |frame| {
                     whole += frame.count;
-                    true
+                    Next::Frames(FRAME_BYTES_MAX)
                 });
                 fed.expect("it is sound");
             }

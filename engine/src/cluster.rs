@@ -24,6 +24,7 @@ use self::links::{LinkFault, Links};
 use self::member::{Heard, Home, Member};
 use self::orders::{Enlist, Order, Status, WireAddress};
 use crate::emulate::Evidence;
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::memory::Hub;
 use crate::io::uring::clock;
@@ -134,7 +135,7 @@ impl Cluster {
         workload: &Workload,
         protocol: &ProtocolChoice,
         placed: &Placed,
-        cluster: u64,
+        (identity, key): (u64, Key),
         places: &Places,
     ) -> Result<Self, String> {
         let (speaker, heard) = channel::unbounded();
@@ -146,7 +147,7 @@ impl Cluster {
         let mut cluster = Self {
             members: (0..replicas)
                 .map(|id| {
-                    let orders = enlist(workload, protocol, placed, id, cluster, places);
+                    let orders = enlist(workload, protocol, placed, id, (identity, key), places);
                     Member::new(id, orders, home.clone())
                 })
                 .collect(),
@@ -413,7 +414,7 @@ fn enlist(
     protocol: &ProtocolChoice,
     placed: &Placed,
     id: usize,
-    cluster: u64,
+    (cluster, key): (u64, Key),
     places: &Places,
 ) -> Enlist {
     let spec: &Spec = &workload.cluster;
@@ -437,6 +438,7 @@ fn enlist(
         replicas: u8::try_from(placed.replicas.len()).expect("few replicas"),
         founding: true,
         cluster,
+        key,
         seed: workload.seed,
         listen: (0..groups).map(listen).collect(),
         processors: placed.replicas[id].clone(),

@@ -26,7 +26,8 @@ use synod_workloads::{Concern, Random};
 pub use self::control::{Control, DiskCounts, Evidence, LinkCounts};
 use self::line::Line;
 pub use self::rule::{Cut, Rule};
-use crate::frame::{self, Hello, Kind, Speaker};
+use crate::frame::{self, Kind};
+use crate::greeting::{Hello, Speaker};
 use crate::io::{Address, Event, Io, LinkId};
 use crate::wal::{Buffer, LogWrite, WriteToken};
 
@@ -267,9 +268,9 @@ fn listen(ends: &mut [End], link: LinkId, bytes: &[u8]) {
         }
         return;
     };
+    // Who lies here is refused by the node.
     let hello = match frame::parse(frame, u32::MAX) {
-        Ok(Some((frame, _))) if frame.kind == Kind::Hello => Hello::read(frame.payload),
-        // The node refuses it.
+        Ok(Some((frame, _))) if frame.kind == Kind::Hello => Hello::claimed(frame.payload),
         Ok(_) | Err(_) => None,
     };
     end.peer = match hello.map(|hello| hello.speaker) {

@@ -18,14 +18,11 @@ pub const HEADER_BYTES: usize = 16;
 /// that they do not grow once the load has settled. Memory that is never used costs nothing.
 pub const BUFFER_BYTES: usize = 64 << 10;
 
-/// What the first frame of each connection starts with: the name and the version of this format.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"SYNOD\0\0\x01");
-
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Kind {
-    /// The first frame of a connection, in both directions: a [`Hello`].
+    /// The first frame of a connection, from who dials. See [`crate::greeting`].
     Hello = 1,
     /// A message of the protocol from a replica, with its payload.
     Message = 2,
@@ -35,13 +32,31 @@ pub enum Kind {
     Replies = 4,
     /// A piece of a snapshot from a replica.
     Snapshot = 5,
+    /// The answer to a hello.
+    Challenge = 6,
+    /// The end of a greeting, from who dials.
+    Proof = 7,
 }
 
 impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Hello,
+        Self::Message,
+        Self::Requests,
+        Self::Replies,
+        Self::Snapshot,
+        Self::Challenge,
+        Self::Proof,
+    ];
+
+    /// Whether it belongs to the greeting at the beginning of a connection.
+    #[must_use]
+    pub const fn is_greeting(self) -> bool {
+        matches!(self, Self::Hello | Self::Challenge | Self::Proof)
+    }
+
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Hello, Self::Message, Self::Requests, Self::Replies, Self::Snapshot]
-            .into_iter()
-            .find(|&kind| kind as u8 == byte)
+        Self::ALL.into_iter().find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -157,93 +172,46 @@ pub fn push(out: &mut Vec<u8>, kind: Kind, message: &[u8], payload: &[u8], count
     finish(out, at, count);
 }
 
-/// Who speaks at the other end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hello {
-    /// The run's cluster: connections never cross clusters.
-    pub cluster: u64,
-    /// The group of the cluster.
-    pub group: u16,
-    /// Who speaks.
-    pub speaker: Speaker,
-}
-
-/// The speaker of a [`Hello`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Speaker {
-    /// A replica of the group.
-    Replica(u8),
-    /// A client connection; its sessions carry this number in their high half.
-    Client(u32),
-}
-
-const HELLO_BYTES: usize = 24;
-
-impl Hello {
-    /// Appends the frame.
-    pub fn push(self, out: &mut Vec<u8>) {
-        let (role, id) = match self.speaker {
-            Speaker::Replica(id) => (0u16, u32::from(id)),
-            Speaker::Client(id) => (1, id),
-        };
-        let mut body = [0; HELLO_BYTES];
-        body[..8].copy_from_slice(&MAGIC.to_le_bytes());
-        body[8..16].copy_from_slice(&self.cluster.to_le_bytes());
-        body[16..18].copy_from_slice(&self.group.to_le_bytes());
-        body[18..20].copy_from_slice(&role.to_le_bytes());
-        body[20..].copy_from_slice(&id.to_le_bytes());
-        push(out, Kind::Hello, &[], &body, 0);
-    }
-
-    /// Reads the payload of a hello frame; `None` when it is not one of this version.
-    #[must_use]
-    pub fn read(payload: &[u8]) -> Option<Self> {
-        let body: &[u8; HELLO_BYTES] = payload.try_into().ok()?;
-        let (magic, rest) = body.split_first_chunk()?;
-        let (cluster, rest) = rest.split_first_chunk()?;
-        let (group, rest) = rest.split_first_chunk()?;
-        let (role, rest) = rest.split_first_chunk()?;
-        let (id, _) = rest.split_first_chunk()?;
-        let id = u32::from_le_bytes(*id);
-        let speaker = match u16::from_le_bytes(*role) {
-            0 => Speaker::Replica(u8::try_from(id).ok()?),
-            1 => Speaker::Client(id),
-            _ => return None,
-        };
-        (u64::from_le_bytes(*magic) == MAGIC).then_some(Self {
-            cluster: u64::from_le_bytes(*cluster),
-            group: u16::from_le_bytes(*group),
-            speaker,
-        })
-    }
-}
-
 /// Puts frames together again that arrive in pieces.
 ///
 /// A frame that lies whole in the received bytes is handed over where it is; only a frame that is
 /// cut is copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Assembler {
     partial: Vec<u8>,
 }
 
-impl Default for Assembler {
-    fn default() -> Self {
-        Self { partial: Vec::with_capacity(BUFFER_BYTES) }
-    }
+/// What follows a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// More frames, of at most so many bytes.
+    Frames(u32),
+    /// Nothing that matters: the rest is thrown away.
+    Nothing,
 }
 
 impl Assembler {
+    /// Takes the memory that a busy connection needs, so that it does not grow later.
+    pub fn reserve(&mut self) {
+        self.partial.reserve(BUFFER_BYTES - self.partial.len().min(BUFFER_BYTES));
+    }
+
+    /// Bytes of a frame that is incomplete.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Hands each complete frame to `handle`, in order, and keeps what is incomplete. `handle`
-    /// returns whether to go on: with false the rest is thrown away.
+    /// returns how long the next frame may be: a greeting is short, what follows it is not.
     ///
     /// # Errors
     /// When the bytes cannot be frames; the connection must then be closed.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
-        frame_bytes_max: u32,
-        mut handle: impl FnMut(Frame<'_>) -> bool,
+        mut frame_bytes_max: u32,
+        mut handle: impl FnMut(Frame<'_>) -> Next,
     ) -> Result<(), FrameError> {
         while !self.partial.is_empty() && !bytes.is_empty() {
             // Take just enough to know the length, then just enough to complete the frame.
@@ -261,17 +229,15 @@ impl Assembler {
             self.partial.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
             if let Some((frame, _)) = parse(&self.partial, frame_bytes_max)? {
-                let go_on = handle(frame);
+                let next = handle(frame);
                 self.partial.clear();
-                if !go_on {
-                    return Ok(());
-                }
+                let Next::Frames(bytes_max) = next else { return Ok(()) };
+                frame_bytes_max = bytes_max;
             }
         }
         while let Some((frame, length)) = parse(bytes, frame_bytes_max)? {
-            if !handle(frame) {
-                return Ok(());
-            }
+            let Next::Frames(bytes_max) = handle(frame) else { return Ok(()) };
+            frame_bytes_max = bytes_max;
             bytes = &bytes[length..];
         }
         self.partial.extend_from_slice(bytes);
@@ -285,7 +251,7 @@ mod tests {
 
     fn stream() -> Vec<u8> {
         let mut out = Vec::new();
-        Hello { cluster: 7, group: 2, speaker: Speaker::Client(9) }.push(&mut out);
+        push(&mut out, Kind::Hello, &[], &[6; 24], 0);
         push(&mut out, Kind::Message, &[1, 2, 3], &[4; 40], 2);
         push(&mut out, Kind::Requests, &[], &[5; 8], 1);
         out
@@ -302,7 +268,7 @@ mod tests {
                     assembler
                         .feed(piece, 1024, |frame| {
                             seen.push((frame.kind, frame.count, frame.payload.to_vec()));
-                            true
+                            Next::Frames(1024)
                         })
                         .expect("the stream is valid");
                 }
@@ -321,7 +287,7 @@ mod tests {
             let mut whole = 0;
             let fed = Assembler::default().feed(&bad, 1024, |_| {
                 whole += 1;
-                true
+                Next::Frames(1024)
             });
             assert!(fed.is_err() || whole < 3, "bit {bit} went unnoticed");
         }
@@ -334,14 +300,5 @@ mod tests {
             bytes[..4].copy_from_slice(&length.to_le_bytes());
             assert_eq!(parse(&bytes, 1024).err(), Some(FrameError::Length(length)));
         }
-    }
-
-    #[test]
-    fn hello_round_trip() {
-        let hello = Hello { cluster: 1 << 40, group: 3, speaker: Speaker::Replica(2) };
-        let mut out = Vec::new();
-        hello.push(&mut out);
-        let (frame, _) = parse(&out, 64).expect("valid").expect("complete");
-        assert_eq!(Hello::read(frame.payload), Some(hello));
     }
 }

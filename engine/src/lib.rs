@@ -10,6 +10,7 @@ pub mod arena;
 pub mod cluster;
 pub mod emulate;
 pub mod frame;
+pub mod greeting;
 pub mod io;
 pub mod latency;
 pub mod limits;

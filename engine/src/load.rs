@@ -24,7 +24,8 @@ use synod_workloads::{Arrival, ArrivalGenerator, Load, Phases, thread_seed};
 use self::clients::{Clients, Step};
 pub use self::recording::{Piece, Recording, Timed, Used};
 use self::slots::Slots;
-use crate::frame::{Frame, Kind};
+use crate::frame::{Frame, Kind, Next};
+use crate::greeting::{self, Key};
 use crate::io::{Address, Event, Io};
 
 /// What one load thread is told.
@@ -36,6 +37,10 @@ pub struct Plan {
     pub threads: u16,
     /// The run's cluster.
     pub cluster: u64,
+    /// What its clients are known by.
+    pub key: Key,
+    /// Another one for each thread: where the nonces of greetings come from.
+    pub nonces: Key,
     /// Where the replicas of each group listen.
     pub groups: Vec<Vec<Address>>,
     /// What to ask.
@@ -239,11 +244,10 @@ impl<I: Io> LoadThread<I> {
     /// One turn. False once the plan is at its end.
     pub fn turn(&mut self) -> bool {
         let until = self.deadline();
-        let repeatable = self.plan.repeatable;
         let core = &mut self.core;
         let before = core.completed;
         self.io.poll(until, |event| match event {
-            Event::Connected(link) => core.slots.greet(link, &mut core.clients, repeatable),
+            Event::Connected(link) => core.slots.greet(link),
             Event::Received(link, bytes) => core.receive(link, bytes),
             Event::Closed(link) => core.slots.lost(link, core.now),
             Event::Accepted(_) | Event::Written(..) => {}
@@ -414,9 +418,9 @@ impl Core {
     fn receive(&mut self, link: crate::io::LinkId, bytes: &[u8]) {
         let Some((slot, mut assembler)) = self.slots.take_assembler(link, self.now) else { return };
         let mut sound = true;
-        let fed = assembler.feed(bytes, u32::MAX / 2, |frame| {
+        let fed = assembler.feed(bytes, self.frame_bytes_max(slot), |frame| {
             sound = self.take_frame(slot, frame);
-            sound
+            if sound { Next::Frames(self.frame_bytes_max(slot)) } else { Next::Nothing }
         });
         self.slots.give_assembler(slot, link, assembler);
         if !sound || fed.is_err() {
@@ -425,7 +429,15 @@ impl Core {
         }
     }
 
+    fn frame_bytes_max(&self, slot: usize) -> u32 {
+        if self.slots.is_greeting(slot) { greeting::FRAME_BYTES_MAX } else { u32::MAX / 2 }
+    }
+
     fn take_frame(&mut self, slot: usize, frame: Frame<'_>) -> bool {
+        if self.slots.is_greeting(slot) {
+            return frame.kind == Kind::Challenge
+                && self.slots.answer(slot, frame.payload, &mut self.clients);
+        }
         if frame.kind != Kind::Replies || validate_replies(frame.payload).is_err() {
             return false;
         }

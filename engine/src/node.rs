@@ -23,8 +23,9 @@ use synod_protocols::types::{ReplicaId, Slot, Time};
 use synod_protocols::wire::Wire;
 
 use self::body::Body;
-pub use self::counters::Counters;
-use crate::frame::{Frame, FrameError, Hello, Kind, Speaker};
+pub use self::counters::{Counters, Rejected};
+use crate::frame::{Frame, FrameError, Kind, Next};
+use crate::greeting::{Key, Speaker};
 use crate::io::{Address, Event, Io, LinkId};
 use crate::wal::{Identity, LogError, Lsn, Storage, Wal, WalLimits};
 
@@ -35,6 +36,10 @@ pub struct Settings {
     pub protocol: Config,
     /// The run's cluster: frames and logs of others are refused.
     pub cluster: u64,
+    /// What the replicas of the run know each other by.
+    pub key: Key,
+    /// Another one in each life: where the nonces of greetings come from.
+    pub nonces: Key,
     /// Which group this replica belongs to.
     pub group: u16,
     /// Where all replicas of the group listen, this one included, in order.
@@ -258,7 +263,8 @@ impl<P: Protocol, I: Io> Node<P, I> {
     pub fn deadline(&self) -> Time {
         let batches = self.protocol.room() > 0 && self.body.log_has_room();
         let linger_until = if batches { self.body.linger_until() } else { Time::NEVER };
-        self.protocol.deadline().min(self.reconnect_at).min(linger_until)
+        let greeting_until = self.body.connections.greeting_until();
+        self.protocol.deadline().min(self.reconnect_at).min(linger_until).min(greeting_until)
     }
 
     /// One turn.
@@ -271,7 +277,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let (protocol, body) = (&mut self.protocol, &mut self.body);
         let mut fatal = None;
         self.io.poll(until, |event| match event {
-            Event::Accepted(link) => body.connections.open(link),
+            Event::Accepted(link) => body.accept(link),
             Event::Connected(link) => body.greet(link),
             Event::Received(link, bytes) => receive(protocol, body, link, bytes),
             Event::Closed(link) => body.connections.close(link),
@@ -279,6 +285,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             Event::Written(_, _, Err(error)) => fatal = Some(error),
         });
         self.body.set_now(self.io.now());
+        self.body.drop_silent_strangers();
         self.body.release_held();
         self.run_protocol();
         self.body.keep_repair(self.protocol.is_whole());
@@ -353,9 +360,14 @@ fn receive<P: Protocol, S: Storage>(
 ) {
     let Some(mut assembler) = body.connections.take_assembler(link) else { return };
     let mut refused = None;
-    let fed = assembler.feed(bytes, body.frame_bytes_max(), |frame| {
-        refused = take_frame(protocol, body, link, frame).err();
-        refused.is_none()
+    let fed = assembler.feed(bytes, body.frame_bytes_max(link), |frame| {
+        match take_frame(protocol, body, link, frame) {
+            Ok(()) => Next::Frames(body.frame_bytes_max(link)),
+            Err(reason) => {
+                refused = Some(reason);
+                Next::Nothing
+            }
+        }
     });
     body.connections.give_assembler(link, assembler);
     if let Some(reason) = refused.or_else(|| fed.err().map(Refusal::Frame)) {
@@ -368,8 +380,14 @@ fn receive<P: Protocol, S: Storage>(
 pub enum Refusal {
     /// The bytes are no frame.
     Frame(FrameError),
-    /// The first frame is no greeting of this format, cluster or group.
+    /// The first frame is no greeting of this format, cluster, group or replica.
     Hello,
+    /// The other end does not have the key.
+    Proof,
+    /// The greeting took too long.
+    Silence,
+    /// Too many have not greeted.
+    Crowd,
     /// A frame that this speaker may not send.
     Kind(Kind),
     /// A message that this protocol does not know.
@@ -386,7 +404,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => error.fmt(f),
-            Self::Hello => f.write_str("the greeting is not of this cluster and group"),
+            Self::Hello => f.write_str("the greeting is not of this cluster, group and replica"),
+            Self::Proof => f.write_str("the other end does not know the key of this run"),
+            Self::Silence => f.write_str("the greeting was not over in time"),
+            Self::Crowd => f.write_str("too many connections have not greeted"),
             Self::Kind(kind) => write!(f, "a frame of kind {kind:?} is out of place"),
             Self::Message => f.write_str("the message is not one of this protocol"),
             Self::Commands(error) => error.fmt(f),
@@ -403,10 +424,9 @@ fn take_frame<P: Protocol, S: Storage>(
     frame: Frame<'_>,
 ) -> Result<(), Refusal> {
     match (body.connections.speaker(link), frame.kind) {
-        (None, Kind::Hello) => {
-            let hello = Hello::read(frame.payload).ok_or(Refusal::Hello)?;
-            body.welcome(link, hello)
-        }
+        (None, Kind::Hello) => body.welcome(link, frame.payload),
+        (None, Kind::Challenge) => body.answer_challenge(link, frame.payload),
+        (None, Kind::Proof) => body.take_proof(link, frame.payload),
         (Some(Speaker::Replica(from)), Kind::Message) => {
             let message = P::Message::decode(frame.message).ok_or(Refusal::Message)?;
             let from = ReplicaId(from);
@@ -419,6 +439,9 @@ fn take_frame<P: Protocol, S: Storage>(
         (Some(Speaker::Replica(from)), Kind::Snapshot) => {
             let slot: [u8; 8] = frame.message.try_into().map_err(|_| Refusal::Message)?;
             let slot = Slot(u64::from_le_bytes(slot));
+            if !slot.is_possible() {
+                return Err(Refusal::Message);
+            }
             if body.receive_snapshot(ReplicaId(from), slot, frame.payload) {
                 let from = ReplicaId(from);
                 protocol.step(Input::Installed { from, applied: slot }, body);

@@ -14,6 +14,7 @@ use synod_protocols::types::ReplicaId;
 
 use crate::cluster::orders::{Enlist, Order, Report, Status, WireAddress};
 use crate::emulate::{Control, Emulated};
+use crate::greeting::Key;
 use crate::io::memory::{self, Hub, MemoryIo};
 use crate::io::uring::{self, Uring, Wait, thread_cpu_ns};
 use crate::io::{Address, Io};
@@ -66,6 +67,7 @@ fn obey(orders: Receiver<String>, say: Say<'_>, hub: Option<&Arc<Hub>>) -> Resul
     let first = orders.recv().map_err(|_| "no orders came".to_owned())?;
     let enlist: Enlist =
         serde_json::from_str(&first).map_err(|error| format!("orders make no sense: {error}"))?;
+    enlist.check()?;
     let protocol = enlist.protocol.clone();
     registry::with_protocol(&protocol, Serve { enlist, orders, say, hub })
         .unwrap_or_else(|| Err(format!("there is no protocol called {protocol}")))
@@ -138,7 +140,7 @@ impl Visit for Serve<'_> {
         for (group, listener) in listeners.into_iter().enumerate() {
             let peers = peers[group].iter().cloned().map(Address::from).collect();
             let thread = GroupThread {
-                settings: settings(&enlist, group, peers),
+                settings: settings(&enlist, group, peers, Key::random()?),
                 enlist: enlist.clone(),
                 group,
                 shared: Arc::clone(&shared),
@@ -205,7 +207,7 @@ fn next_order(orders: &Receiver<String>) -> Result<Option<Order>, String> {
         .map_err(|error| format!("an order makes no sense: {error}"))
 }
 
-fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
+fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>, nonces: Key) -> Settings {
     let mut parameters = [0; PARAMETERS_MAX];
     parameters[..enlist.parameters.len()].copy_from_slice(&enlist.parameters);
     Settings {
@@ -218,6 +220,8 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>) -> Settings {
             lost: false,
         },
         cluster: enlist.cluster,
+        key: enlist.key,
+        nonces,
         group: u16::try_from(group).expect("groups are few"),
         peers,
         seed: enlist.seed ^ (group as u64) << 48,

@@ -27,6 +27,7 @@ use self::ceiling::Ceiling;
 use self::faults::{Moment, Schedule};
 use self::measure::Observed;
 use crate::cluster::{self, Cluster, Placed, Places};
+use crate::greeting::Key;
 use crate::io::memory::{Hub, MemoryIo};
 use crate::io::uring::{Uring, Wait, clock, thread_cpu_ns};
 use crate::load::writer::{self, Files, Written};
@@ -180,9 +181,11 @@ impl Single<'_> {
         let replicas = cluster::replicas_of(self.workload, self.protocol);
         let placed = cluster::place(self.workload, replicas, &cluster::processors());
         let identity = clock().0 ^ u64::from(std::process::id()) << 40;
+        let key = Key::random()?;
         self.tell("starting");
-        let mut cluster = Cluster::start(self.workload, self.protocol, &placed, identity, &places)?;
-        let loading = self.load(&cluster, &placed, identity)?;
+        let mut cluster =
+            Cluster::start(self.workload, self.protocol, &placed, (identity, key), &places)?;
+        let loading = self.load(&cluster, &placed, (identity, key.for_clients()))?;
         let watched = self.watch(&mut cluster, &loading);
         loading.shared.stop.store(watched.trouble.is_some(), Ordering::Relaxed);
         let noticed: Vec<Noticed> = loading
@@ -218,7 +221,12 @@ impl Single<'_> {
         Ok((result, whole))
     }
 
-    fn load(&self, cluster: &Cluster, placed: &Placed, identity: u64) -> Result<Loading, String> {
+    fn load(
+        &self,
+        cluster: &Cluster,
+        placed: &Placed,
+        (identity, key): (u64, Key),
+    ) -> Result<Loading, String> {
         let load = &self.workload.load;
         let shared = Arc::new(Shared::default());
         let (pieces, written) = channel::bounded(PIECES_MAX);
@@ -233,6 +241,8 @@ impl Single<'_> {
                 thread,
                 threads: load.threads,
                 cluster: identity,
+                key,
+                nonces: Key::random()?,
                 groups: cluster.addresses(),
                 load: load.clone(),
                 phases: self.workload.phases,

@@ -14,6 +14,7 @@ use std::thread;
 
 use allocation_counter::AllocationInfo;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use synod::greeting::Key;
 use synod::io::uring::{Listener, Uring, Wait, clock, listen, thread_cpu_ns};
 use synod::io::{Address, Io};
 use synod::load::{LoadThread, Piece, Plan, Recording, Shared, Used};
@@ -258,6 +259,8 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
             parameters,
         },
         cluster: 1,
+        key: Key::of_seed(1),
+        nonces: Key::of_seed(2 + u64::from(id)),
         group: 0,
         peers,
         seed: 1,
@@ -279,6 +282,8 @@ fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
         thread: 0,
         threads: 1,
         cluster: 1,
+        key: Key::of_seed(1).for_clients(),
+        nonces: Key::of_seed(9),
         groups: vec![replicas],
         load: Load {
             threads: 1,

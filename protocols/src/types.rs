@@ -11,6 +11,12 @@ pub const REPLICAS_MAX: usize = 9;
 pub struct ReplicaId(pub u8);
 
 impl ReplicaId {
+    /// Whether a group can have such a member.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.index() < REPLICAS_MAX
+    }
+
     /// The position of this replica in an array with one element per replica.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -98,11 +104,21 @@ impl Add<u64> for Time {
     }
 }
 
+/// Slots of a group at most. Far enough below what a version holds that sums do not overflow it.
+const SLOTS_MAX: u64 = 1 << (63 - VERSION_INDEX_BITS);
+
 /// A position in the replicated log. The first slot is 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Slot(pub u64);
 
 impl Slot {
+    /// Whether a group can come so far: at a million slots a second that takes
+    /// a hundred days.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.0 < SLOTS_MAX
+    }
+
     /// The slot after this one.
     #[must_use]
     pub const fn next(self) -> Self {
@@ -125,6 +141,9 @@ impl Sub for Slot {
     }
 }
 
+/// Rounds of ballots that are taken from others at most.
+const ROUNDS_MAX: u64 = 1 << 48;
+
 /// A reign: a round number, unique to the replica that opened it. Ordered by round, then replica.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Ballot(pub u64);
@@ -132,6 +151,12 @@ pub struct Ballot(pub u64);
 impl Ballot {
     /// Before every ballot that a replica opens.
     pub const ZERO: Self = Self(0);
+
+    /// Whether a replica can open it, or it is the one before all. Rounds end far below what fits.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.0 >> 8 < ROUNDS_MAX && self.owner().is_possible()
+    }
 
     /// The smallest ballot above `self` that belongs to `replica`.
     #[must_use]
@@ -163,6 +188,12 @@ impl Tag {
     pub fn new(timestamp: u64, life: u16, writer: ReplicaId) -> Self {
         assert!(timestamp < 1 << 40, "timestamps are exhausted");
         Self(timestamp << 24 | u64::from(life) << 8 | u64::from(writer.0))
+    }
+
+    /// Whether a replica can have made it, or it is the one before all.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        ReplicaId((self.0 & 0xff) as u8).is_possible()
     }
 
     /// The timestamp without the writer.

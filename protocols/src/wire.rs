@@ -49,6 +49,8 @@ macro_rules! wire_integer {
 }
 wire_integer!(u8, u16, u32, u64);
 
+// What cannot be is refused here, where it comes in: no count of a protocol then ever comes near the
+// end of its integer.
 macro_rules! wire_newtype {
     ($($newtype:ident($integer:ty)),*) => {$(
         impl Wire for $newtype {
@@ -57,7 +59,7 @@ macro_rules! wire_newtype {
             }
 
             fn get(bytes: &mut &[u8]) -> Option<Self> {
-                <$integer>::get(bytes).map(Self)
+                <$integer>::get(bytes).map(Self).filter(|value| value.is_possible())
             }
         }
     )*};

@@ -1,10 +1,11 @@
 //! The client: sends a batch of puts when one was answered.
 
-use synod::frame::{self, Assembler, Hello, Kind, Speaker};
+use synod::frame::{self, Assembler, Kind, Next};
+use synod::greeting::{Dialling, Hello, Key, Nonces, Speaker};
 use synod::io::{Event, Io, LinkId};
 use synod_protocols::command::{Command, Op, Replies, SessionId, Status, validate_replies};
 
-use crate::network::{CLUSTER, MemoryIo, address_of};
+use crate::network::{CLUSTER, MemoryIo, address_of, key};
 
 /// Keys that are written.
 pub(crate) const KEYS: usize = 10_000;
@@ -20,6 +21,8 @@ struct Batch {
 pub(crate) struct Client {
     io: MemoryIo,
     link: LinkId,
+    /// Until the replica has answered.
+    greeting: Option<Dialling>,
     assembler: Assembler,
     outbox: Vec<u8>,
     commands: u32,
@@ -32,10 +35,13 @@ impl Client {
     pub(crate) fn new(mut io: MemoryIo, commands: u32, batches: u32) -> Self {
         let link = io.connect(&address_of(0));
         let mut outbox = Vec::new();
-        Hello { cluster: CLUSTER, group: 0, speaker: Speaker::Client(1) }.push(&mut outbox);
+        let hello = Hello { cluster: CLUSTER, group: 0, to: 0, speaker: Speaker::Client(1) };
+        let mut nonces = Nonces::new(Key::of_seed(9));
+        let greeting = Dialling::begin(hello, key().for_clients(), &mut nonces, &mut outbox);
+        let greeting = Some(greeting);
         let batches = vec![Batch { sequence: 0, unanswered: 0 }; batches as usize];
         let assembler = Assembler::default();
-        Self { io, link, assembler, outbox, commands, batches, sent: 0, answered: 0 }
+        Self { io, link, greeting, assembler, outbox, commands, batches, sent: 0, answered: 0 }
     }
 
     /// Commands that were answered.
@@ -47,10 +53,15 @@ impl Client {
     pub(crate) fn turn(&mut self, commands_max: u64) {
         let (assembler, batches, answered) =
             (&mut self.assembler, &mut self.batches, &mut self.answered);
+        let (greeting, outbox) = (&mut self.greeting, &mut self.outbox);
         let commands = self.commands;
         self.io.poll(self.io.now(), |event| {
             let Event::Received(_, bytes) = event else { return };
             let fed = assembler.feed(bytes, u32::MAX, |frame| {
+                if let Some(begun) = greeting.take() {
+                    assert!(begun.answer(frame.payload, outbox), "replica 0 answers");
+                    return Next::Frames(u32::MAX);
+                }
                 validate_replies(frame.payload).expect("replicas send sound replies");
                 for reply in Replies::new(frame.payload) {
                     assert_eq!(reply.status, Status::Ok);
@@ -59,12 +70,13 @@ impl Client {
                     batch.unanswered -= 1;
                     *answered += 1;
                 }
-                true
+                Next::Frames(u32::MAX)
             });
             fed.expect("replicas send sound frames");
         });
         for number in 0..self.batches.len() {
-            if self.batches[number].unanswered == 0 && self.sent < commands_max {
+            let greeted = self.greeting.is_none();
+            if greeted && self.batches[number].unanswered == 0 && self.sent < commands_max {
                 self.push_batch(number);
             }
         }

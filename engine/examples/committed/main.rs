@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use client::Client;
 use network::{MemoryIo, Network, address_of};
+use synod::greeting::Key;
 use synod::node::{Node, Settings};
 use synod::registry::{self, Visit};
 use synod_protocols::protocol::{Config, Default as DefaultValue, PARAMETERS_MAX, Protocol, Role};
@@ -109,6 +110,8 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
             parameters,
         },
         cluster: network::CLUSTER,
+        key: network::key(),
+        nonces: Key::of_seed(2 + id as u64),
         group: 0,
         peers: (0..replicas).map(address_of).collect(),
         seed: 1,

@@ -5,12 +5,18 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
+use synod::greeting::Key;
 use synod::io::{Address, Event, Io, LinkId};
 use synod::wal::{LogWrite, MemoryStorage};
 use synod_protocols::types::Time;
 
 /// The one cluster that there is.
 pub(crate) const CLUSTER: u64 = 1;
+
+/// What its replicas know each other by.
+pub(crate) fn key() -> Key {
+    Key::of_seed(1)
+}
 
 /// Where the endpoint with this number listens.
 pub(crate) fn address_of(endpoint: usize) -> Address {

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use synod_protocols::protocol::PARAMETERS_MAX;
+use synod_protocols::types::REPLICAS_MAX;
 
 use crate::emulate::{Evidence, Rule};
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::node::Counters;
 
@@ -26,6 +29,8 @@ pub struct Enlist {
     pub founding: bool,
     /// The run's cluster.
     pub cluster: u64,
+    /// What the replicas of the run know each other by.
+    pub key: Key,
     /// Seeds timers.
     pub seed: u64,
     /// For each group where to listen; port 0 lets the system choose.
@@ -66,6 +71,28 @@ pub struct Enlist {
     pub snapshot_bytes: u64,
     /// What the links to each replica do at first; absent in a run without emulated faults.
     pub links: Option<Vec<Rule>>,
+}
+
+impl Enlist {
+    /// Whether the counts in it fit each other and what a group can be.
+    ///
+    /// # Errors
+    /// A sentence: which do not.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { parameters, id, replicas, listen, processors, .. } = self;
+        if usize::from(*replicas) > REPLICAS_MAX || id >= replicas {
+            return Err(format!("there is no replica {id} of {replicas}"));
+        }
+        if parameters.len() > PARAMETERS_MAX {
+            let count = parameters.len();
+            return Err(format!("{count} parameters are more than the {PARAMETERS_MAX} there are"));
+        }
+        if listen.is_empty() || listen.len() != processors.len() {
+            let (groups, count) = (listen.len(), processors.len());
+            return Err(format!("{groups} groups cannot run on {count} processors"));
+        }
+        Ok(())
+    }
 }
 
 /// Every further line.

@@ -54,7 +54,7 @@ impl Line {
         random: &mut Random,
         counts: &LinkTotals,
     ) {
-        let greeting = frame::kind(bytes) == Some(Kind::Hello);
+        let greeting = frame::kind(bytes).is_some_and(Kind::is_greeting);
         let mut strikes = |ppm: u32| ppm > 0 && random.below(MILLION) < u64::from(ppm);
         let lost = rule.cut == Cut::Loses || strikes(rule.loss_ppm);
         if lost && !greeting {

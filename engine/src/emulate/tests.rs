@@ -1,4 +1,5 @@
 use super::*;
+use crate::greeting::{Dialling, Key, Nonces};
 use crate::latency::Latency;
 
 const MS: u64 = 1_000_000;
@@ -106,7 +107,9 @@ fn what_a_cut_held_arrives_in_order_and_a_greeting_before_all() {
     let mut random = Random::new(1, Concern::Faults);
     let mut line = Line::default();
     let mut greeting = Vec::new();
-    Hello { cluster: 1, group: 0, speaker: Speaker::Replica(0) }.push(&mut greeting);
+    let hello = Hello { cluster: 1, group: 0, to: 1, speaker: Speaker::Replica(0) };
+    let key = Key::of_seed(1);
+    Dialling::begin(hello, key, &mut Nonces::new(key), &mut greeting);
     let cut = Rule { cut: Cut::Loses, ..Rule::CLEAR };
     line.admit(Time(1), &greeting, &cut, &mut random, control.link(0));
     line.admit(Time(2), &frame_of(1), &cut, &mut random, control.link(0));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use synod_protocols::types::Time;
 
 use super::threads::StopOnDrop;
-use crate::frame::{Assembler, Frame};
+use crate::frame::{Assembler, Frame, Next};
 use crate::io::{Address, Event, Io, LinkId};
 
 /// Longer than any frame that is measured.
@@ -86,7 +86,7 @@ pub(super) fn play(
                 let outboxes = &mut lines.outboxes;
                 let fed = lines.assemblers[line].feed(bytes, FRAME_BYTES_MAX, |frame| {
                     role.take(line, frame, outboxes);
-                    true
+                    Next::Frames(FRAME_BYTES_MAX)
                 });
                 if let Err(error) = fed {
                     failed = Some(io::Error::other(error.to_string()));

@@ -22,6 +22,7 @@ use super::stopwatch::{nanoseconds, warm_up_ns};
 use super::threads::{self, Scratch, StopOnDrop};
 use super::{Entry, Options};
 use crate::frame::{self, Frame, Kind};
+use crate::greeting::{Accepting, Key, Nonces};
 use crate::io::Address;
 use crate::io::uring::{Uring, clock, thread_cpu_ns};
 use crate::load::{LoadThread, Noticed, Piece, Plan, Recording, Shared, Used};
@@ -80,6 +81,8 @@ fn plan(options: &Options, server: Address) -> Plan {
         thread: 0,
         threads: 1,
         cluster: 1,
+        key: key(),
+        nonces: key(),
         groups: vec![vec![server]],
         load: Load {
             threads: 1,
@@ -164,13 +167,19 @@ struct Server {
     /// The load thread closes its connection when it ends.
     over: bool,
     value: [u8; VALUE_BYTES as usize],
+    nonces: Nonces,
+}
+
+/// Nobody else is there who should not know it.
+fn key() -> Key {
+    Key::of_seed(1)
 }
 
 impl Server {
     fn new() -> Self {
         let mut value = [0; VALUE_BYTES as usize];
         fill(1, &mut value);
-        Self { over: false, value }
+        Self { over: false, value, nonces: Nonces::new(key()) }
     }
 }
 
@@ -178,6 +187,11 @@ impl Role for Server {
     fn open(&mut self, _line: usize) {}
 
     fn take(&mut self, line: usize, frame: Frame<'_>, outboxes: &mut [Vec<u8>]) {
+        if frame.kind == Kind::Hello {
+            let outbox = &mut outboxes[line];
+            let begun = Accepting::begin(frame.payload, |_| Some(key()), &mut self.nonces, outbox);
+            assert!(begun.is_some(), "the load generator greets");
+        }
         if frame.kind != Kind::Requests {
             return;
         }

@@ -5,7 +5,8 @@ use synod_protocols::types::Time;
 
 use super::Plan;
 use super::clients::Clients;
-use crate::frame::{self, Assembler, Hello, Kind, Speaker};
+use crate::frame::{self, Assembler, Kind};
+use crate::greeting::{Dialling, Hello, Key, Nonces, Speaker};
 use crate::io::{Address, Io, LinkId};
 
 /// How long a connection waits before it tries the next replica.
@@ -26,6 +27,8 @@ struct Slot {
     replica: usize,
     link: Option<LinkId>,
     connected: bool,
+    /// Until the replica has answered: nothing is asked before.
+    greeting: Option<Dialling>,
     /// When to connect, while there is no link.
     connect_at: Time,
     /// When the replica last said something, or this side turned to it.
@@ -43,6 +46,10 @@ pub(super) struct Slots {
     groups: Vec<Vec<Address>>,
     connections: usize,
     cluster: u64,
+    key: Key,
+    nonces: Nonces,
+    /// Whether a request may be sent twice.
+    repeatable: bool,
     /// The slot of each link, by the place of the link.
     by_link: Vec<usize>,
 }
@@ -59,6 +66,7 @@ impl Slots {
                 replica: index % connections % plan.groups[0].len(),
                 link: None,
                 connected: false,
+                greeting: None,
                 connect_at: Time(0),
                 heard_at: Time(0),
                 assembler: Some(Assembler::default()),
@@ -72,6 +80,9 @@ impl Slots {
             groups: plan.groups.clone(),
             connections,
             cluster: plan.cluster,
+            key: plan.key,
+            nonces: Nonces::new(plan.nonces),
+            repeatable: plan.repeatable,
             by_link: Vec::new(),
         }
     }
@@ -85,7 +96,7 @@ impl Slots {
     pub(super) fn request(&mut self, client: u32, clients: &mut Clients) {
         let index = clients.group(client) * self.connections + client as usize % self.connections;
         let slot = &mut self.slots[index];
-        if !slot.connected || slot.outbox.len() > OUTBOX_BYTES_MAX {
+        if !slot.connected || slot.greeting.is_some() || slot.outbox.len() > OUTBOX_BYTES_MAX {
             // Sent when the connection is there.
             return;
         }
@@ -150,26 +161,48 @@ impl Slots {
         }
     }
 
-    /// The connection is there: greets, and sends what its clients still wait for. A request that
-    /// was sent before is sent again only if it may be executed twice, or is executed once however
-    /// often it comes.
-    pub(super) fn greet(&mut self, link: LinkId, clients: &mut Clients, repeatable: bool) {
+    /// The connection is there: greets.
+    pub(super) fn greet(&mut self, link: LinkId) {
         let Some(index) = self.slot_of(link) else { return };
         let slot = &mut self.slots[index];
         slot.connected = true;
         slot.outbox.clear();
         slot.requests = None;
-        slot.assembler = Some(Assembler::default());
-        let group = u16::try_from(slot.group).expect("groups are few");
-        let speaker = Speaker::Client(slot.client);
-        Hello { cluster: self.cluster, group, speaker }.push(&mut slot.outbox);
+        let mut assembler = Assembler::default();
+        assembler.reserve();
+        slot.assembler = Some(assembler);
+        let hello = Hello {
+            cluster: self.cluster,
+            group: u16::try_from(slot.group).expect("groups are few"),
+            to: u8::try_from(slot.replica).expect("replicas are few"),
+            speaker: Speaker::Client(slot.client),
+        };
+        let dialling = Dialling::begin(hello, self.key, &mut self.nonces, &mut slot.outbox);
+        slot.greeting = Some(dialling);
+    }
+
+    /// Whether the replica at the other end has not answered the greeting yet.
+    pub(super) fn is_greeting(&self, slot: usize) -> bool {
+        self.slots[slot].greeting.is_some()
+    }
+
+    /// The replica has answered the greeting: sends what its clients still wait for. A request that
+    /// was sent before is sent again only if it may be executed twice, or is executed once however
+    /// often it comes. False when the answer is not that of a replica of this run.
+    pub(super) fn answer(&mut self, index: usize, challenge: &[u8], clients: &mut Clients) -> bool {
+        let slot = &mut self.slots[index];
+        let Some(dialling) = slot.greeting.take() else { return false };
+        if !dialling.answer(challenge, &mut slot.outbox) {
+            return false;
+        }
         let (group, place) = (slot.group, index % self.connections);
         for client in (0..clients.len()).skip(place).step_by(self.connections) {
             let waits = clients.is_outstanding(client) && clients.group(client) == group;
-            if waits && (repeatable || clients.may_repeat(client)) {
+            if waits && (self.repeatable || clients.may_repeat(client)) {
                 self.request(client, clients);
             }
         }
+        true
     }
 
     pub(super) fn take_assembler(&mut self, link: LinkId, now: Time) -> Option<(usize, Assembler)> {
@@ -229,6 +262,7 @@ impl Slot {
     fn turn_to(&mut self, replica: usize, now: Time, connect_at: Time) {
         self.replica = replica;
         self.connected = false;
+        self.greeting = None;
         self.doomed = self.link.is_some();
         self.connect_at = connect_at;
         self.heard_at = now;

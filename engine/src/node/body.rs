@@ -13,7 +13,8 @@ use super::snapshots::Snapshots;
 use super::state::State;
 use super::{Counters, Refusal, Settings};
 use crate::arena::Arena;
-use crate::frame::{self, Frame, Hello, Kind, Speaker};
+use crate::frame::{self, Frame, Kind};
+use crate::greeting::{self, Accepting, Dialling, Hello, Nonces, Speaker};
 use crate::io::{Address, Io, LinkId};
 use crate::snapshot::SnapshotIdentity;
 use crate::store::{StoreLimits, Tagged};
@@ -55,7 +56,13 @@ pub(super) struct Body<P: Protocol, S> {
     pending: Pending,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
+    nonces: Nonces,
+    /// From when on the next refusal is told.
+    tell_at: Time,
 }
+
+/// Refusals are told once in so long; all are counted.
+const TELL_NS: u64 = 1_000_000_000;
 
 impl<P: Protocol, S: Storage> Body<P, S> {
     pub(super) fn new(settings: Settings) -> Self {
@@ -92,6 +99,8 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             ),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
+            nonces: Nonces::new(settings.nonces),
+            tell_at: Time(0),
             settings,
         }
     }
@@ -113,8 +122,12 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         self.pending.note(now);
     }
 
-    pub(super) fn frame_bytes_max(&self) -> u32 {
-        self.settings.frame_bytes_max
+    /// The longest frame that may come by this connection.
+    pub(super) fn frame_bytes_max(&self, link: LinkId) -> u32 {
+        match self.connections.speaker(link) {
+            Some(_) => self.settings.frame_bytes_max,
+            None => greeting::FRAME_BYTES_MAX,
+        }
     }
 
     pub(super) fn address_of(&self, peer: ReplicaId) -> &Address {
@@ -131,46 +144,90 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     // Connections.
 
+    /// Somebody connected. Of too many who have not greeted the oldest has to go.
+    pub(super) fn accept(&mut self, link: LinkId) {
+        if let Some(oldest) = self.connections.accept(link) {
+            self.refuse(oldest, &Refusal::Crowd);
+        }
+    }
+
     /// The first frame of a connection that this side made.
     pub(super) fn greet(&mut self, link: LinkId) {
         let Some(peer) = self.connections.dialled(link) else { return };
-        let hello = self.hello();
-        if let Some(outbox) = self.connections.outbox(link) {
-            hello.push(outbox);
+        let Settings { cluster, group, key, .. } = self.settings;
+        let speaker = Speaker::Replica(self.id().0);
+        let hello = Hello { cluster, group, to: peer.0, speaker };
+        let Some(outbox) = self.connections.outbox(link) else { return };
+        let dialling = Dialling::begin(hello, key, &mut self.nonces, outbox);
+        self.connections.set_dialling(link, dialling);
+    }
+
+    /// Who was dialled answers.
+    pub(super) fn answer_challenge(
+        &mut self,
+        link: LinkId,
+        challenge: &[u8],
+    ) -> Result<(), Refusal> {
+        let peer = self.connections.dialled(link);
+        let (Some(peer), Some(dialling)) = (peer, self.connections.take_dialling(link)) else {
+            return Err(Refusal::Kind(Kind::Challenge));
+        };
+        let Some(outbox) = self.connections.outbox(link) else { return Ok(()) };
+        if !dialling.answer(challenge, outbox) {
+            return Err(Refusal::Proof);
         }
         self.connections.set_speaker(link, Speaker::Replica(peer.0));
-    }
-
-    fn hello(&self) -> Hello {
-        Hello {
-            cluster: self.settings.cluster,
-            group: self.settings.group,
-            speaker: Speaker::Replica(self.id().0),
-        }
-    }
-
-    /// The other end has introduced itself.
-    pub(super) fn welcome(&mut self, link: LinkId, hello: Hello) -> Result<(), Refusal> {
-        let known = match hello.speaker {
-            Speaker::Replica(id) => {
-                usize::from(id) < self.settings.protocol.replicas && id < self.id().0
-            }
-            Speaker::Client(id) => (id as usize) < self.settings.clients_max,
-        };
-        let same = hello.cluster == self.settings.cluster && hello.group == self.settings.group;
-        if !known || !same {
-            return Err(Refusal::Hello);
-        }
-        self.connections.set_speaker(link, hello.speaker);
         Ok(())
+    }
+
+    /// The other end says who it is; it has to prove it next.
+    pub(super) fn welcome(&mut self, link: LinkId, hello: &[u8]) -> Result<(), Refusal> {
+        let settings = &self.settings;
+        let own = settings.protocol.id.0;
+        let key_of = |hello: Hello| {
+            let Hello { cluster, group, to, speaker } = hello;
+            let same = (cluster, group, to) == (settings.cluster, settings.group, own);
+            let key = match speaker {
+                Speaker::Replica(id) => (id < own).then_some(settings.key),
+                Speaker::Client(id) => {
+                    ((id as usize) < settings.clients_max).then(|| settings.key.for_clients())
+                }
+            };
+            key.filter(|_| same)
+        };
+        if !self.connections.awaits_hello(link) {
+            return Err(Refusal::Kind(Kind::Hello));
+        }
+        let Some(outbox) = self.connections.outbox(link) else { return Ok(()) };
+        let accepting = Accepting::begin(hello, key_of, &mut self.nonces, outbox);
+        self.connections.set_accepting(link, accepting.ok_or(Refusal::Hello)?);
+        Ok(())
+    }
+
+    /// The other end proves who it is.
+    pub(super) fn take_proof(&mut self, link: LinkId, proof: &[u8]) -> Result<(), Refusal> {
+        let accepting = self.connections.take_accepting(link);
+        let accepting = accepting.ok_or(Refusal::Kind(Kind::Proof))?;
+        let speaker = accepting.verify(proof).ok_or(Refusal::Proof)?;
+        self.connections.set_speaker(link, speaker);
+        Ok(())
+    }
+
+    /// Whoever had time enough to greet and did not is gone.
+    pub(super) fn drop_silent_strangers(&mut self) {
+        while let Some(link) = self.connections.next_silent(self.now) {
+            self.refuse(link, &Refusal::Silence);
+        }
     }
 
     /// Closes a connection whose other end does not keep to the rules.
     pub(super) fn refuse(&mut self, link: LinkId, reason: &Refusal) {
-        self.counters.refused += 1;
-        // Few enough to tell each; more are only counted.
-        if self.counters.refused <= 10 {
-            eprintln!("replica {}: connection refused: {reason}", self.id());
+        self.counters.rejected.count(reason);
+        // A replica that is paused or cut off is silent, too, and nothing is wrong with it.
+        if self.now >= self.tell_at && !matches!(reason, Refusal::Silence) {
+            self.tell_at = self.now + TELL_NS;
+            let total = self.counters.rejected.total();
+            eprintln!("replica {}: connection refused: {reason} ({total} so far)", self.id());
         }
         self.connections.doom(link);
     }

@@ -1,10 +1,13 @@
 //! The connections of a replica: who is at the other end, what was half received, what is to be
 //! sent.
 
-use synod_protocols::command::Reply;
-use synod_protocols::types::{REPLICAS_MAX, ReplicaId};
+use std::collections::VecDeque;
 
-use crate::frame::{self, Assembler, Kind, Speaker};
+use synod_protocols::command::Reply;
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Time};
+
+use crate::frame::{self, Assembler, Kind};
+use crate::greeting::{Accepting, Dialling, Speaker};
 use crate::io::LinkId;
 
 /// Bytes that wait on a connection at most. What comes on top for a replica is dropped, and sent
@@ -14,18 +17,44 @@ const OUTBOX_BYTES_MAX: usize = 64 << 20;
 /// A frame of replies is closed when it has this many bytes.
 const REPLIES_FRAME_BYTES: usize = 256 << 10;
 
+/// Connections that others made and have not greeted on, at most.
+pub(super) const STRANGERS_MAX: usize = 64;
+
+/// How long a greeting may take.
+pub(super) const GREETING_NS: u64 = 2_000_000_000;
+
 /// All connections, by the place of their link.
 #[derive(Debug)]
 pub(super) struct Connections {
     table: Vec<Connection>,
     peers: [Option<LinkId>; REPLICAS_MAX],
     clients: Vec<Option<LinkId>>,
+    /// Connections that are greeting, the oldest first.
+    strangers: VecDeque<Stranger>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stranger {
+    link: LinkId,
+    /// Whether the other end made the connection.
+    accepted: bool,
+    /// By when the greeting must be over; known at the end of the turn in which it begins, as the
+    /// time before may be that of a turn long ago.
+    until: Option<Time>,
+}
+
+#[derive(Debug)]
+enum Greeting {
+    Dialling(Dialling),
+    Accepting(Accepting),
 }
 
 #[derive(Debug, Default)]
 struct Connection {
     link: Option<LinkId>,
     speaker: Option<Speaker>,
+    /// What is under way until the speaker is known.
+    greeting: Option<Greeting>,
     /// Whom this side is connecting to.
     dialled: Option<ReplicaId>,
     assembler: Option<Assembler>,
@@ -38,10 +67,15 @@ struct Connection {
 
 impl Connections {
     pub(super) fn new(clients_max: usize) -> Self {
-        Self { table: Vec::new(), peers: [None; REPLICAS_MAX], clients: vec![None; clients_max] }
+        Self {
+            table: Vec::new(),
+            peers: [None; REPLICAS_MAX],
+            clients: vec![None; clients_max],
+            strangers: VecDeque::with_capacity(STRANGERS_MAX + REPLICAS_MAX),
+        }
     }
 
-    pub(super) fn open(&mut self, link: LinkId) {
+    fn open(&mut self, link: LinkId) {
         let place = link.index as usize;
         if self.table.len() <= place {
             self.table.resize_with(place + 1, Connection::default);
@@ -49,12 +83,78 @@ impl Connections {
         let connection = &mut self.table[place];
         connection.link = Some(link);
         connection.speaker = None;
+        connection.greeting = None;
         connection.dialled = None;
         connection.assembler = Some(Assembler::default());
         connection.outbox.clear();
         connection.outbox.reserve(frame::BUFFER_BYTES);
         connection.replies = None;
         connection.doomed = false;
+    }
+
+    /// A connection that the other end made. Returns the oldest of them that has not greeted if
+    /// they are too many.
+    pub(super) fn accept(&mut self, link: LinkId) -> Option<LinkId> {
+        self.open(link);
+        self.strangers.push_back(Stranger { link, accepted: true, until: None });
+        let mut accepted = self.strangers.iter().filter(|stranger| stranger.accepted);
+        let oldest = accepted.next()?.link;
+        let too_many = accepted.count() >= STRANGERS_MAX;
+        too_many.then(|| {
+            self.forget_stranger(oldest);
+            oldest
+        })
+    }
+
+    fn forget_stranger(&mut self, link: LinkId) {
+        self.strangers.retain(|stranger| stranger.link != link);
+    }
+
+    /// By when the next greeting must be over.
+    pub(super) fn greeting_until(&self) -> Time {
+        self.strangers.front().and_then(|stranger| stranger.until).unwrap_or(Time::NEVER)
+    }
+
+    /// A connection whose greeting has taken too long.
+    pub(super) fn next_silent(&mut self, now: Time) -> Option<LinkId> {
+        for stranger in self.strangers.iter_mut().rev().take_while(|new| new.until.is_none()) {
+            stranger.until = Some(now + GREETING_NS);
+        }
+        let late = |stranger: &mut Stranger| stranger.until.is_some_and(|until| until <= now);
+        self.strangers.pop_front_if(late).map(|stranger| stranger.link)
+    }
+
+    pub(super) fn set_dialling(&mut self, link: LinkId, dialling: Dialling) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.greeting = Some(Greeting::Dialling(dialling));
+            self.strangers.push_back(Stranger { link, accepted: false, until: None });
+        }
+    }
+
+    pub(super) fn take_dialling(&mut self, link: LinkId) -> Option<Dialling> {
+        match self.get_mut(link)?.greeting.take()? {
+            Greeting::Dialling(dialling) => Some(dialling),
+            Greeting::Accepting(_) => None,
+        }
+    }
+
+    /// Whether the other end has to say the first word, and has not.
+    pub(super) fn awaits_hello(&self, link: LinkId) -> bool {
+        self.get(link)
+            .is_some_and(|connection| connection.dialled.is_none() && connection.greeting.is_none())
+    }
+
+    pub(super) fn set_accepting(&mut self, link: LinkId, accepting: Accepting) {
+        if let Some(connection) = self.get_mut(link) {
+            connection.greeting = Some(Greeting::Accepting(accepting));
+        }
+    }
+
+    pub(super) fn take_accepting(&mut self, link: LinkId) -> Option<Accepting> {
+        match self.get_mut(link)?.greeting.take()? {
+            Greeting::Accepting(accepting) => Some(accepting),
+            Greeting::Dialling(_) => None,
+        }
     }
 
     /// A connection that this side makes to a replica.
@@ -71,9 +171,11 @@ impl Connections {
     pub(super) fn close(&mut self, link: LinkId) {
         if let Some(connection) = self.get_mut(link) {
             connection.link = None;
+            connection.greeting = None;
             connection.outbox.clear();
             connection.replies = None;
         }
+        self.forget_stranger(link);
         for peer in self.peers.iter_mut().filter(|peer| **peer == Some(link)) {
             *peer = None;
         }
@@ -86,11 +188,12 @@ impl Connections {
         self.get(link).and_then(|connection| connection.speaker)
     }
 
-    /// The other end has said who it is. An older connection of the same speaker is doomed.
+    /// The other end has proved who it is. An older connection of the same speaker is doomed.
     pub(super) fn set_speaker(&mut self, link: LinkId, speaker: Speaker) {
         if let Some(connection) = self.get_mut(link) {
             connection.speaker = Some(speaker);
         }
+        self.forget_stranger(link);
         let place = match speaker {
             Speaker::Replica(id) => &mut self.peers[usize::from(id)],
             Speaker::Client(id) => &mut self.clients[id as usize],
@@ -115,8 +218,11 @@ impl Connections {
         self.get_mut(link).filter(|connection| !connection.doomed)?.assembler.take()
     }
 
-    pub(super) fn give_assembler(&mut self, link: LinkId, assembler: Assembler) {
+    pub(super) fn give_assembler(&mut self, link: LinkId, mut assembler: Assembler) {
         if let Some(connection) = self.get_mut(link) {
+            if connection.speaker.is_some() {
+                assembler.reserve();
+            }
             connection.assembler = Some(assembler);
         }
     }

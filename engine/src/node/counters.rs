@@ -1,5 +1,7 @@
 //! What a replica counts about itself.
 
+use super::Refusal;
+
 /// Totals since the replica started. One thread writes them; others read copies.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counters {
@@ -31,8 +33,71 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Synced writes of the log.
     pub log_writes: u64,
-    /// Connections that were refused.
-    pub refused: u64,
+    /// Connections that this side closed, by reason.
+    pub rejected: Rejected,
+}
+
+/// Connections that were closed because the other end broke a rule, or did nothing.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rejected {
+    /// Bytes that are no frame.
+    pub frame: u64,
+    /// A greeting of another format, cluster, group or replica.
+    pub hello: u64,
+    /// No knowledge of the key.
+    pub proof: u64,
+    /// A greeting that took too long.
+    pub silence: u64,
+    /// Too many that had not greeted.
+    pub crowd: u64,
+    /// A frame that this speaker may not send.
+    pub kind: u64,
+    /// A message that is none.
+    pub message: u64,
+    /// Commands that break a rule.
+    pub commands: u64,
+    /// A session of somebody else.
+    pub session: u64,
+    /// An operation that the protocol cannot carry.
+    pub operation: u64,
+}
+
+impl Rejected {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { frame, hello, proof, silence, crowd, .. } = self;
+        let Self { kind, message, commands, session, operation, .. } = self;
+        frame + hello + proof + silence + crowd + kind + message + commands + session + operation
+    }
+
+    pub(super) fn count(&mut self, reason: &Refusal) {
+        *match reason {
+            Refusal::Frame(_) => &mut self.frame,
+            Refusal::Hello => &mut self.hello,
+            Refusal::Proof => &mut self.proof,
+            Refusal::Silence => &mut self.silence,
+            Refusal::Crowd => &mut self.crowd,
+            Refusal::Kind(_) => &mut self.kind,
+            Refusal::Message => &mut self.message,
+            Refusal::Commands(_) => &mut self.commands,
+            Refusal::Session => &mut self.session,
+            Refusal::Operation => &mut self.operation,
+        } += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.frame += other.frame;
+        self.hello += other.hello;
+        self.proof += other.proof;
+        self.silence += other.silence;
+        self.crowd += other.crowd;
+        self.kind += other.kind;
+        self.message += other.message;
+        self.commands += other.commands;
+        self.session += other.session;
+        self.operation += other.operation;
+    }
 }
 
 impl Counters {
@@ -52,6 +117,6 @@ impl Counters {
         self.client_sends += other.client_sends;
         self.log_bytes += other.log_bytes;
         self.log_writes += other.log_writes;
-        self.refused += other.refused;
+        self.rejected.add(&other.rejected);
     }
 }

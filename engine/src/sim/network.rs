@@ -8,6 +8,9 @@ use crate::io::LinkId;
 use crate::io::simulated::Arrival;
 use crate::latency::Latency;
 
+/// Frames of a greeting from who dials and from who accepts.
+const GREETING_FRAMES: [u32; 2] = [2, 1];
+
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
@@ -29,8 +32,10 @@ struct Connection {
     lives: [u32; 2],
     /// The accepting side has one once it has accepted.
     links: [Option<LinkId>; 2],
-    /// Whether the first bytes of a side were sent: its greeting, which is never lost.
-    greeted: [bool; 2],
+    /// Frames of its greeting that a side has not sent yet: they are never lost or doubled.
+    greeting_left: [u32; 2],
+    /// Frames of its greeting that are not on their way yet: nothing overtakes them.
+    greeting_ahead: [u32; 2],
     /// Nothing that a side sends arrives before this: order, or at least the greeting first.
     not_before: [u64; 2],
     /// When the last of what a side sent arrives.
@@ -166,7 +171,8 @@ impl Network {
             machines: [from, to],
             lives: [life, 0],
             links: [Some(link), None],
-            greeted: [false; 2],
+            greeting_left: GREETING_FRAMES,
+            greeting_ahead: GREETING_FRAMES,
             not_before: [0; 2],
             last: [0; 2],
             closed: false,
@@ -275,7 +281,9 @@ impl Network {
     /// How often a frame arrives.
     fn copies(&mut self, end: End) -> u32 {
         let connection = &mut self.connections[end.connection];
-        if !std::mem::replace(&mut connection.greeted[end.side], true) {
+        let left = &mut connection.greeting_left[end.side];
+        if *left > 0 {
+            *left -= 1;
             return 1;
         }
         let [from, to] = [end.side, 1 - end.side].map(|side| connection.machines[side]);
@@ -307,9 +315,11 @@ impl Network {
         let bytes = matches!(content, Content::Arrival(Arrival::Received(..)));
         // Of datagrams only the greeting comes before all others.
         let in_order = !self.model.datagrams || connection.is_of_client(self.clients_from);
-        if in_order || connection.last[end.side] == 0 || !bytes {
+        let ahead = &mut connection.greeting_ahead[end.side];
+        if in_order || *ahead > 0 || !bytes {
             connection.not_before[end.side] = at;
         }
+        *ahead = ahead.saturating_sub(u32::from(bytes));
         if bytes {
             connection.last[end.side] = connection.last[end.side].max(at);
         }

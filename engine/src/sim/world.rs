@@ -21,6 +21,7 @@ use super::network::{Content, Network, Parcel, Traffic};
 use super::observe::{Observed, Seen};
 use super::plan::{Action, Fault, Plan, Target};
 use crate::cluster::orders::Status;
+use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
 use crate::load::{self, LoadThread, Noticed, Recording, Shared};
@@ -195,6 +196,8 @@ impl<P: Protocol> World<P> {
                 thread,
                 threads: self.plan.load.threads,
                 cluster: self.plan.seed,
+                key: Key::of_seed(self.plan.seed).for_clients(),
+                nonces: Key::of_seed(!self.plan.seed ^ u64::from(thread)),
                 groups: (0..self.plan.groups).map(|group| self.addresses(group)).collect(),
                 load: self.plan.load.clone(),
                 phases: self.plan.phases,
@@ -283,6 +286,7 @@ impl<P: Protocol> World<P> {
         let plan = &self.plan;
         let (group, id) = (machine / self.replicas(), machine % self.replicas());
         let limits = plan.limits;
+        let life = u64::from(self.machines[machine].life);
         Settings {
             protocol: Config {
                 id: ReplicaId(u8::try_from(id).expect("few")),
@@ -293,9 +297,11 @@ impl<P: Protocol> World<P> {
                 lost: false,
             },
             cluster: plan.seed,
+            key: Key::of_seed(plan.seed),
+            nonces: Key::of_seed(plan.seed ^ life << 40 ^ (machine as u64 + 1) << 32),
             group: u16::try_from(group).expect("few"),
             peers: self.addresses(group),
-            seed: plan.seed ^ u64::from(self.machines[machine].life) << 40 ^ (group as u64) << 48,
+            seed: plan.seed ^ life << 40 ^ (group as u64) << 48,
             batch_ops_max: plan.batch_ops_max,
             batch_bytes_max: limits.batch_bytes_max,
             linger_ns: plan.linger_ns,

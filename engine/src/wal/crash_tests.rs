@@ -4,9 +4,16 @@ use super::*;
 use crate::store::mix;
 use std::path::Path;
 
+mod exhaustive;
+mod sectors;
+mod steps;
+
 const IDENTITY: Identity = Identity { cluster: 0xc1, replica: 2, group: 0 };
 const LIMITS: WalLimits =
     WalLimits { segment_bytes: 1 << 15, write_bytes_max: 8192, writes_in_flight: 3 };
+
+/// What [`append`] appends at most, with its header.
+const RECORD_BYTES_MAX: usize = 32 + 64 + 8 + 704;
 
 type Entry = (Lsn, Vec<u8>, Vec<u8>);
 type Opened<S> = Result<(Wal<S>, Recovered, Vec<Entry>), LogError>;
@@ -59,11 +66,6 @@ fn sample() -> (MemoryStorage, Vec<Entry>) {
     (wal.storage_mut().clone(), entries)
 }
 
-#[track_caller]
-fn assert_prefix(seen: &[Entry], entries: &[Entry]) {
-    assert_eq!(seen, &entries[..seen.len().min(entries.len())]);
-}
-
 /// Appends after recovery, and expects the same records and the new ones from then on.
 fn assert_goes_on(storage: MemoryStorage, seen: &[Entry]) {
     let (mut wal, recovered, again) = open(storage).unwrap();
@@ -95,72 +97,6 @@ fn reopening_shows_everything_again_and_from_any_record() {
         assert_eq!(open(wal.storage_mut().clone()).unwrap().2, expected);
     }
     assert_goes_on(storage, &entries);
-}
-
-#[test]
-fn every_prefix_of_the_bytes_gives_exactly_the_records_in_it() {
-    let (storage, entries) = sample();
-    for length in 0..20_000 {
-        let garbage = length % 2 == 1;
-        let mut torn = storage.clone();
-        let segment = torn.segment_mut(SegmentId(0)).unwrap();
-        segment[length..].fill(if garbage { 0xa5 } else { 0 });
-        let (_, recovered, seen) = open(torn.clone()).unwrap();
-        assert_prefix(&seen, &entries);
-        let whole = entries.iter().filter(|entry| entry.0.0 <= length as u64).count();
-        // The last bytes of a record may be padding, or happen to be what they are torn to.
-        assert!((whole..=whole + 1).contains(&seen.len()));
-        assert!(recovered.next.0 <= length as u64 + 64);
-        if length % 97 == 0 {
-            assert_goes_on(torn, &seen);
-        }
-    }
-}
-
-#[test]
-fn every_flipped_bit_is_harmless_or_seen() {
-    let (storage, entries) = sample();
-    // Durable when the last write was issued: a fault before it must not pass for a torn tail.
-    let safe = {
-        let mut copy = storage.clone();
-        let bytes = copy.segment_mut(SegmentId(0)).unwrap();
-        let marks = bytes.chunks(4096).map(format::mark_at);
-        let durable = marks.filter_map(|mark| match mark {
-            format::MarkAt::Mark(mark) => Some(mark.durable),
-            format::MarkAt::None | format::MarkAt::OtherFormat(_) => None,
-        });
-        durable.max().unwrap()
-    };
-    let safe_count = entries.iter().filter(|entry| entry.0 <= safe).count();
-    assert!(safe_count > 8);
-    let mut damaged = 0;
-    let mut copy = storage.clone();
-    for bit in 0..20_000 * 8 {
-        let flip = |copy: &mut MemoryStorage| {
-            copy.segment_mut(SegmentId(0)).unwrap()[bit / 8] ^= 1 << (bit % 8);
-        };
-        flip(&mut copy);
-        let mut seen = 0;
-        let visit = |lsn: Lsn, record: &[u8], payload: &[u8]| {
-            let expected: &Entry = &entries[seen];
-            assert_eq!((lsn, record, payload), (expected.0, &*expected.1, &*expected.2));
-            seen += 1;
-        };
-        match Wal::open(copy, IDENTITY, LIMITS, Lsn(0), visit) {
-            Ok((mut wal, _)) => {
-                assert!(seen >= safe_count, "bit {bit} cut off what was durable");
-                copy = std::mem::take(wal.storage_mut());
-                flip(&mut copy);
-            }
-            Err(LogError::Damaged { byte, .. }) => {
-                assert!(byte <= bit / 8);
-                damaged += 1;
-                copy = storage.clone();
-            }
-            Err(error) => panic!("bit {bit}: {error}"),
-        }
-    }
-    assert!(damaged > 30_000, "{damaged}");
 }
 
 #[test]
@@ -222,7 +158,7 @@ fn segments_are_recycled_and_their_old_bytes_ignored() {
     wal.prepare(2).unwrap();
     let mut entries = Vec::new();
     for number in 0..500 {
-        if wal.room() < 800 {
+        if wal.room() < RECORD_BYTES_MAX {
             wal.trim(wal.durable()).unwrap();
         }
         entries.push(append(&mut wal, number));
@@ -294,7 +230,7 @@ fn the_same_on_a_real_disk() {
         assert_eq!(recovered.torn_bytes, 0);
         wal.prepare(1).unwrap();
         for number in 0..20 {
-            if wal.room() < 800 {
+            if wal.room() < RECORD_BYTES_MAX {
                 wal.prepare(1).unwrap();
             }
             expected.push(append(&mut wal, round * 100 + number));

@@ -289,10 +289,21 @@ impl<S: Storage> Walk<'_, S> {
                     generation_last = generation_last.max(mark.link.generation);
                     torn_end = torn_end.max(Lsn(lsn.0 + mark.used as u64));
                 }
+            } else if let Some(end) = self.record_behind_lost_mark(lsn)? {
+                torn_end = torn_end.max(end);
             }
             lsn = Lsn(lsn.0 + BLOCK_BYTES as u64);
         }
         Ok((generation_last, torn_end))
+    }
+
+    /// Where the first record of a write ends whose mark should be at `lsn` and is not whole: the
+    /// record shows that there was a write.
+    fn record_behind_lost_mark(&mut self, lsn: Lsn) -> Result<Option<Lsn>, LogError> {
+        let (seed, first) = (self.seed, Lsn(lsn.0 + MARK_BYTES as u64));
+        let framed = format::record_at(self.bytes_at(first)?, seed);
+        let framed = framed.filter(|framed| framed.link.lsn == first);
+        Ok(framed.map(|framed| Lsn(first.0 + framed.framed_bytes as u64)))
     }
 
     /// Decides what a whole mark behind the break, found at `lsn`, says about the log.

@@ -42,7 +42,8 @@ impl MultiPaxos {
         lost: bool,
         cx: &mut C,
     ) {
-        if candidate != ballot.owner() || self.lost.is_some() {
+        // Nobody opens ballot zero, which stands for no vote.
+        if candidate != ballot.owner() || ballot == Ballot::ZERO || self.lost.is_some() {
             return;
         }
         // Loyal to a leader that was just heard: the candidate has lost touch, not the group.

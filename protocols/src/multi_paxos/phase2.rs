@@ -103,7 +103,8 @@ impl MultiPaxos {
         ballot: Ballot,
         cx: &mut C,
     ) -> bool {
-        if from == self.id || from != ballot.owner() {
+        // Nobody opens ballot zero, which stands for no vote.
+        if from == self.id || from != ballot.owner() || ballot == Ballot::ZERO {
             return false;
         }
         if ballot < self.promised {
