@@ -6,7 +6,7 @@
 //! input ends, so none outlives the controller.
 
 mod body;
-pub mod links;
+pub(crate) mod links;
 pub mod member;
 pub mod orders;
 
@@ -71,7 +71,7 @@ pub struct Places {
 }
 
 /// Which processors the replicas and the load threads run on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Placed {
     /// For each replica, each group.
     pub replicas: Vec<Vec<usize>>,
@@ -257,14 +257,14 @@ impl Cluster {
     }
 
     /// Begins a fault of links.
-    pub fn begin_link_fault(&mut self, fault: &Fault, target: usize) -> Option<LinkFault> {
+    pub(crate) fn begin_link_fault(&mut self, fault: &Fault, target: usize) -> Option<LinkFault> {
         let begun = self.links.as_mut()?.begin(fault, target);
         (0..self.len()).for_each(|id| self.tell_links(id));
         Some(begun)
     }
 
     /// Ends a fault of links.
-    pub fn end_link_fault(&mut self, fault: LinkFault) {
+    pub(crate) fn end_link_fault(&mut self, fault: LinkFault) {
         if let Some(links) = &mut self.links {
             links.end(fault);
         }
@@ -341,6 +341,17 @@ impl Cluster {
     pub fn kill(&mut self, id: usize) -> String {
         self.killed[id] = true;
         self.members[id].kill()
+    }
+
+    /// Ends a replica and removes its log and snapshot: it comes back with an empty disk. Returns the
+    /// evidence.
+    pub fn wipe(&mut self, id: usize) -> String {
+        let ended = self.kill(id);
+        match std::fs::remove_dir_all(self.members[id].data()) {
+            Ok(()) => format!("{ended}, its disk was emptied"),
+            // Without the damage the fault has not happened.
+            Err(_) => String::new(),
+        }
     }
 
     /// Starts a killed replica again; it reads its log and joins the others by itself.
@@ -473,7 +484,7 @@ fn enlist(
 
 /// Requests in one batch at most. A register protocol answers a batch with the values of all its
 /// keys, which must fit a frame.
-fn batch_ops_max(workload: &Workload, protocol: &ProtocolChoice) -> usize {
+pub(crate) fn batch_ops_max(workload: &Workload, protocol: &ProtocolChoice) -> usize {
     let spec = &workload.cluster;
     let wanted = spec.batch.max_ops as usize;
     let traits = registry::traits(&protocol.name).expect("the workload names known protocols");

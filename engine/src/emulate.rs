@@ -126,14 +126,6 @@ impl<I: Io> Emulated<I> {
         }
     }
 
-    /// When a frame is due, or a stall is over.
-    fn due(&self) -> Time {
-        let frame = self.ends.iter().map(|end| end.line.due()).min().unwrap_or(Time::NEVER);
-        let write =
-            if self.withheld.is_empty() { Time::NEVER } else { self.control.stalled_until() };
-        if self.failed.is_empty() { frame.min(write) } else { self.inner.now() }
-    }
-
     /// Hands over the writes that a stall has withheld, once it is over, and those that failed.
     fn tell_writes(&mut self, handle: &mut impl FnMut(Event<'_>)) {
         for write in self.failed.drain(..) {
@@ -156,6 +148,14 @@ impl<I: Io> Io for Emulated<I> {
 
     fn now(&self) -> Time {
         self.inner.now()
+    }
+
+    /// When a frame is due, or a stall is over.
+    fn due(&self) -> Time {
+        let frame = self.ends.iter().map(|end| end.line.due()).min().unwrap_or(Time::NEVER);
+        let write =
+            if self.withheld.is_empty() { Time::NEVER } else { self.control.stalled_until() };
+        if self.failed.is_empty() { frame.min(write) } else { self.inner.now() }
     }
 
     fn connect(&mut self, address: &Address) -> LinkId {
@@ -203,7 +203,6 @@ impl<I: Io> Io for Emulated<I> {
     fn poll(&mut self, until: Time, mut handle: impl FnMut(Event<'_>)) {
         self.refresh();
         self.release();
-        let until = until.min(self.due());
         let stalled_until = self.control.stalled_until();
         let now = self.inner.now();
         let Self { inner, ends, withheld, .. } = self;

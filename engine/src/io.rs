@@ -68,6 +68,11 @@ pub trait Io {
     /// The time when the last [`Io::poll`] returned.
     fn now(&self) -> Time;
 
+    /// When there is something to do in here although nothing happens outside.
+    fn due(&self) -> Time {
+        Time::NEVER
+    }
+
     /// Starts to connect. [`Event::Connected`] or [`Event::Closed`] follows.
     fn connect(&mut self, address: &Address) -> LinkId;
 

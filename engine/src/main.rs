@@ -53,6 +53,20 @@ enum Command {
         #[arg(long)]
         no_limits: bool,
     },
+    /// Run a workload in virtual time: the same code, tables and run folder, on simulated machines.
+    Sim {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file, for example `--set cluster.replicas=5`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Where every random choice starts; the file's seed if not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Where run folders are made.
+        #[arg(long, default_value = "results/runs")]
+        runs: PathBuf,
+    },
     /// Measure what this machine allows: round trips, a consensus-shaped echo, synced writes, and
     /// the load generator alone.
     Limits {
@@ -139,7 +153,11 @@ fn main() -> ExitCode {
         abort_on_panic();
     }
     match command {
-        Command::Run { file, set, runs, no_limits } => run(&file, &set, runs, !no_limits),
+        Command::Run { file, set, runs, no_limits } => run(&file, &set, runs, !no_limits, false),
+        Command::Sim { file, mut set, seed, runs } => {
+            set.extend(seed.map(|seed| format!("seed={seed}")));
+            run(&file, &set, runs, false, true)
+        }
         Command::Limits { placement, wait, seconds, directory, json } => {
             let wait = match wait {
                 WaitArgument::Busy => Wait::Busy,
@@ -214,7 +232,7 @@ fn read_workload(file: &Path, set: &[String]) -> Result<Workload, ExitCode> {
     })
 }
 
-fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool) -> ExitCode {
+fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool, simulated: bool) -> ExitCode {
     let workload = match read_workload(file, set) {
         Ok(workload) => workload,
         Err(code) => return code,
@@ -229,7 +247,7 @@ fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool) -> ExitCode {
             return fail(&format!("signals cannot be handled: {error}"), exit::ENVIRONMENT);
         }
     }
-    let options = Options { runs, interrupted, progress: true, limits };
+    let options = Options { runs, interrupted, progress: true, limits, simulated };
     match run::run(&workload, &options) {
         Ok(outcome) => {
             print!("{}", table::render(&outcome.summary, io::stdout().is_terminal()));

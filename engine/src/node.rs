@@ -264,7 +264,12 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let batches = self.protocol.room() > 0 && self.body.log_has_room();
         let linger_until = if batches { self.body.linger_until() } else { Time::NEVER };
         let greeting_until = self.body.connections.greeting_until();
-        self.protocol.deadline().min(self.reconnect_at).min(linger_until).min(greeting_until)
+        self.io
+            .due()
+            .min(self.protocol.deadline())
+            .min(self.reconnect_at)
+            .min(linger_until)
+            .min(greeting_until)
     }
 
     /// One turn.

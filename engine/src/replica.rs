@@ -314,6 +314,30 @@ impl Watch<'_> {
     }
 }
 
+/// The sizes of a log whose records fit frames of `frame_bytes_max`.
+pub(crate) fn log_limits(
+    segment_bytes: usize,
+    frame_bytes_max: usize,
+    writes_in_flight: usize,
+    sync_each: bool,
+) -> WalLimits {
+    // A write holds the longest record. It is much shorter than a segment, whose end stays unused
+    // where a whole write does not fit any more.
+    let write_bytes_min = frame_bytes_max + RECORD_OVERHEAD_BYTES;
+    let write_bytes_max = if sync_each {
+        write_bytes_min
+    } else {
+        (segment_bytes / 16).clamp(write_bytes_min, WRITE_BYTES_MAX.max(write_bytes_min))
+    }
+    .next_multiple_of(4096);
+    let segments_max = u32::MAX as usize / write_bytes_max;
+    WalLimits {
+        segment_bytes: segment_bytes.div_ceil(write_bytes_max).min(segments_max) * write_bytes_max,
+        write_bytes_max,
+        writes_in_flight,
+    }
+}
+
 /// The thread of one group.
 struct GroupThread {
     settings: Settings,
@@ -401,23 +425,12 @@ impl GroupThread {
         }
         let folder = enlist.data.join(format!("group-{}", self.group));
         let storage = || FileStorage::open(&folder);
-        // A write holds the longest record. It is much shorter than a segment, whose end stays
-        // unused where a whole write does not fit any more.
-        let segment_bytes = usize::try_from(enlist.segment_bytes).expect("segments are small");
-        let write_bytes_min = enlist.frame_bytes_max as usize + RECORD_OVERHEAD_BYTES;
-        let write_bytes_max = if self.settings.sync_each {
-            write_bytes_min
-        } else {
-            (segment_bytes / 16).clamp(write_bytes_min, WRITE_BYTES_MAX.max(write_bytes_min))
-        }
-        .next_multiple_of(4096);
-        let segments_max = u32::MAX as usize / write_bytes_max;
-        let limits = WalLimits {
-            segment_bytes: segment_bytes.div_ceil(write_bytes_max).min(segments_max)
-                * write_bytes_max,
-            write_bytes_max,
-            writes_in_flight: enlist.writes_in_flight,
-        };
+        let limits = log_limits(
+            usize::try_from(enlist.segment_bytes).expect("segments are small"),
+            enlist.frame_bytes_max as usize,
+            enlist.writes_in_flight,
+            self.settings.sync_each,
+        );
         let (node, records) = Node::open(self.settings.clone(), io, storage, limits)?;
         Ok((node, usize::try_from(records).expect("counted in memory")))
     }

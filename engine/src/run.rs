@@ -3,10 +3,12 @@
 //! For each repeat and protocol: start the cluster, load it, break what is to be broken, stop it,
 //! check the history, keep everything in the run folder. The controller's thread only watches.
 
+mod breakable;
 mod ceiling;
 mod faults;
 mod gates;
 mod measure;
+mod simulated;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,8 @@ use synod_workloads::{ProtocolChoice, Workload};
 use self::ceiling::Ceiling;
 use self::faults::{Moment, Schedule};
 use self::measure::Observed;
+use self::simulated::Simulate;
+use crate::cluster::orders::Status;
 use crate::cluster::{self, Cluster, Placed, Places};
 use crate::greeting::Key;
 use crate::io::memory::{Hub, MemoryIo};
@@ -56,6 +60,8 @@ pub struct Options {
     pub progress: bool,
     /// Whether to measure what the machine allows, to show it beside each protocol.
     pub limits: bool,
+    /// Whether to run in virtual time instead.
+    pub simulated: bool,
 }
 
 /// A finished or interrupted run.
@@ -92,7 +98,11 @@ pub fn run(workload: &Workload, options: &Options) -> Result<Outcome, String> {
     let folder = RunFolder::create(&options.runs, &date, &workload.name, &yaml)
         .map_err(|error| error.to_string())?;
     let mut complete = true;
-    let ceiling = if options.limits { measure_ceiling(workload, options)? } else { None };
+    let ceiling = if options.limits && !options.simulated {
+        measure_ceiling(workload, options)?
+    } else {
+        None
+    };
     for repeat in 0..workload.repeats {
         for protocol in &workload.protocols {
             if options.interrupted.load(Ordering::Relaxed) {
@@ -159,6 +169,18 @@ struct Loading {
     writer: JoinHandle<io::Result<Written>>,
 }
 
+/// What is left of a run, real or simulated, besides its files.
+#[derive(Default)]
+struct Ran {
+    placed: Placed,
+    start_ns: u64,
+    noticed: Vec<Noticed>,
+    written: Written,
+    logs: Vec<Vec<Vec<Status>>>,
+    faults: Vec<synod_results::summary::Fault>,
+    trouble: Option<String>,
+}
+
 /// How the watched part of a run ended.
 struct Watched {
     start_ns: u64,
@@ -169,6 +191,34 @@ struct Watched {
 impl Single<'_> {
     /// The result, and whether it is whole.
     fn run(&self) -> Result<(ProtocolResult, bool), String> {
+        let ran = if self.options.simulated {
+            let simulate = Simulate(self);
+            registry::with_protocol(&self.protocol.name, simulate).expect("it was checked")?
+        } else {
+            self.run_really()?
+        };
+        self.tell("checking the history");
+        let verdict = self.check()?;
+        let whole = ran.trouble.is_none();
+        let result = measure::result(Observed {
+            workload: self.workload,
+            protocol: self.protocol,
+            repeat: self.repeat,
+            placed: &ran.placed,
+            start_ns: ran.start_ns,
+            noticed: &ran.noticed,
+            written: &ran.written,
+            logs: ran.logs,
+            faults: ran.faults,
+            trouble: ran.trouble,
+            verdict,
+        });
+        self.keep(&ran.written, &result)?;
+        self.tell("");
+        Ok((result, whole))
+    }
+
+    fn run_really(&self) -> Result<Ran, String> {
         let scratch = scratch_folder()?;
         let places = Places {
             data: self.workload.cluster.data.clone().unwrap_or_else(|| scratch.0.join("data")),
@@ -199,26 +249,15 @@ impl Single<'_> {
             .join()
             .map_err(|_| "the writer failed".to_owned())?
             .map_err(|error| format!("the results cannot be written: {error}"))?;
-        self.tell("checking the history");
-        let verdict = self.check()?;
-        let whole = watched.trouble.is_none();
-        let observed = Observed {
-            workload: self.workload,
-            protocol: self.protocol,
-            repeat: self.repeat,
-            placed: &placed,
+        Ok(Ran {
             start_ns: watched.start_ns,
-            noticed: &noticed,
-            written: &written,
+            noticed,
+            written,
             logs: cluster.take_logs(),
             faults: watched.faults,
             trouble: watched.trouble,
-            verdict,
-        };
-        let result = measure::result(observed);
-        self.keep(&written, &result)?;
-        self.tell("");
-        Ok((result, whole))
+            placed,
+        })
     }
 
     fn load(
@@ -259,11 +298,7 @@ impl Single<'_> {
                 .map_err(|error| format!("a load thread could not be started: {error}"))?;
             threads.push(spawned);
         }
-        let files = Files {
-            history: self.part.history(),
-            hlogs: (0..load.threads).map(|n| self.part.hlog(&format!("load-{n}"))).collect(),
-            began: wall_clock(),
-        };
+        let files = self.files();
         drop(pieces);
         let failed = Arc::clone(&shared);
         let writer = thread::spawn(move || {
@@ -272,6 +307,16 @@ impl Single<'_> {
             result
         });
         Ok(Loading { shared, threads, writer })
+    }
+
+    /// Where the writer writes.
+    fn files(&self) -> Files {
+        let threads = self.workload.load.threads;
+        Files {
+            history: self.part.history(),
+            hlogs: (0..threads).map(|n| self.part.hlog(&format!("load-{n}"))).collect(),
+            began: wall_clock(),
+        }
     }
 
     /// Watches until the load ends by itself, or something goes wrong.

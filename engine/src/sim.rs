@@ -18,7 +18,8 @@ pub mod models;
 mod network;
 pub mod observe;
 pub mod plan;
-mod world;
+pub mod workload;
+pub(crate) mod world;
 
 use crossbeam::channel::unbounded;
 use synod_protocols::protocol::{Protocol, Service};

@@ -260,7 +260,7 @@ pub(crate) const FIELDS: &[Field] = &[
     required("faults[].action", Kind::Choice(options::<FaultAction>), "What is done."),
     required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
     optional("faults[].for", duration(1_000), "After so long it ends by itself: the paused replica goes on, links are whole, writes end."),
-    optional("faults[].restart_after", duration(1_000), "For a kill or a disk_error: start the replica again so long after its end."),
+    optional("faults[].restart_after", duration(1_000), "For a kill, a wipe or a disk_error: start the replica again so long after its end."),
     optional("faults[].peers", Kind::List { min: 1 }, "For a fault of links: the replicas at the other ends; by default all others."),
     required("faults[].peers[]", count(0, 8), "The number of a replica."),
     key("faults[].direction", Kind::Choice(options::<Direction>), "both", "For a fault of links: which way, seen from the target."),

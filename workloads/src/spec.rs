@@ -542,6 +542,8 @@ impl Fault {
 pub enum FaultAction {
     /// Ends its process at once.
     Kill,
+    /// Ends its process at once, and empties its disk.
+    Wipe,
     /// Stops its process, which keeps its memory and its sockets.
     Pause,
     /// Lets a paused process go on.
@@ -580,13 +582,14 @@ impl FaultAction {
     /// Whether it ends the replica, which may then be started again.
     #[must_use]
     pub const fn ends_replica(self) -> bool {
-        matches!(self, Self::Kill | Self::DiskError)
+        matches!(self, Self::Kill | Self::Wipe | Self::DiskError)
     }
 }
 
 impl Named for FaultAction {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Kill, "kill", "end the process at once"),
+        (Self::Wipe, "wipe", "end the process at once, and empty its disk"),
         (Self::Pause, "pause", "stop the process; it keeps memory and sockets"),
         (Self::Resume, "resume", "let a paused process go on"),
         (Self::Restart, "restart", "start a killed process again"),

@@ -10,7 +10,7 @@ const MILLION_PPM: u32 = 1_000_000;
 
 /// The emulated links of a cluster.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(crate) struct Links {
     /// From each replica to each other, without faults.
     base: Vec<Vec<Rule>>,
     /// Those that last, the oldest first.
@@ -20,11 +20,11 @@ pub(super) struct Links {
 
 /// Names a fault of links for as long as it lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LinkFault(u64);
+pub(crate) struct LinkFault(u64);
 
 impl Links {
     /// The links of a workload with faults that only emulation can bring about; else `None`.
-    pub(super) fn of(workload: &Workload, replicas: usize) -> Option<Self> {
+    pub(crate) fn of(workload: &Workload, replicas: usize) -> Option<Self> {
         let emulated = workload.cluster.links.is_some()
             || workload
                 .faults
@@ -40,7 +40,7 @@ impl Links {
     }
 
     /// A fault begins; its target is known now.
-    pub(super) fn begin(&mut self, fault: &Fault, target: usize) -> LinkFault {
+    pub(crate) fn begin(&mut self, fault: &Fault, target: usize) -> LinkFault {
         let mut fault = fault.clone();
         fault.target =
             synod_workloads::Target::Replica(u8::try_from(target).expect("replicas are few"));
@@ -50,12 +50,12 @@ impl Links {
     }
 
     /// A fault is over.
-    pub(super) fn end(&mut self, ended: LinkFault) {
+    pub(crate) fn end(&mut self, ended: LinkFault) {
         self.faults.retain(|&(fault, _)| fault != ended);
     }
 
     /// What holds for what a replica sends to each.
-    pub(super) fn rules(&self, from: usize) -> Vec<Rule> {
+    pub(crate) fn rules(&self, from: usize) -> Vec<Rule> {
         let replicas = self.base.len();
         let mut rules = self.base[from].clone();
         for (_, fault) in &self.faults {
@@ -71,7 +71,7 @@ impl Links {
 }
 
 /// From whom to whom a fault of links works.
-pub fn pairs(fault: &Fault, target: usize, replicas: usize) -> Vec<(usize, usize)> {
+pub(crate) fn pairs(fault: &Fault, target: usize, replicas: usize) -> Vec<(usize, usize)> {
     let concerned = |peer: &usize| {
         *peer != target
             && (fault.peers.is_empty() || fault.peers.iter().any(|&id| usize::from(id) == *peer))

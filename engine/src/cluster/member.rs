@@ -83,6 +83,11 @@ impl Member {
         }
     }
 
+    /// Where its logs and snapshots are.
+    pub(super) fn data(&self) -> &Path {
+        &self.orders.data
+    }
+
     /// Starts the replica and gives it its orders.
     pub(super) fn launch(&mut self, speaker: &Sender<Heard>) -> Result<(), String> {
         assert!(self.body.is_none(), "one life at a time");

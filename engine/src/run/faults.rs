@@ -8,7 +8,7 @@ use synod_workloads::{
 };
 
 use self::lasting::{Lasting, Progress};
-use crate::cluster::Cluster;
+use super::breakable::Breakable;
 
 /// How long a target that is not there yet is looked for: a group may be without a leader.
 const GIVE_UP_NS: u64 = 2_000_000_000;
@@ -68,7 +68,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn look(&mut self, cluster: &Cluster) {
+    fn look(&mut self, cluster: &impl Breakable) {
         let leader = cluster.leader();
         self.elected |= self.leader.is_some() && leader.is_some() && leader != self.leader;
         self.leader = leader.or(self.leader);
@@ -100,7 +100,7 @@ impl Schedule {
     }
 
     /// Does what is due.
-    pub(super) fn act(&mut self, moment: Moment, cluster: &mut Cluster) {
+    pub(super) fn act(&mut self, moment: Moment, cluster: &mut impl Breakable) {
         self.watched.look(cluster);
         let now_ns = moment.at_ns;
         self.settle(now_ns, cluster);
@@ -128,7 +128,7 @@ impl Schedule {
         }
     }
 
-    fn try_strike(&mut self, now_ns: u64, planned: &mut Planned, cluster: &mut Cluster) {
+    fn try_strike(&mut self, now_ns: u64, planned: &mut Planned, cluster: &mut impl Breakable) {
         let Some(due_ns) = planned.due_ns.filter(|&due_ns| due_ns <= now_ns) else { return };
         let fault = &planned.fault;
         match self.choose(fault, cluster) {
@@ -142,11 +142,12 @@ impl Schedule {
         planned.due_ns = Some(due_ns + fault.repeat.every_ns);
     }
 
-    fn choose(&mut self, fault: &Fault, cluster: &Cluster) -> Option<usize> {
+    fn choose(&mut self, fault: &Fault, cluster: &impl Breakable) -> Option<usize> {
         let candidates: Vec<usize> = match fault.action {
             FaultAction::Resume => self.paused.clone(),
             FaultAction::Restart => self.killed.clone(),
             FaultAction::Kill
+            | FaultAction::Wipe
             | FaultAction::Pause
             | FaultAction::Degrade
             | FaultAction::Partition
@@ -173,22 +174,22 @@ impl Schedule {
     }
 
     /// Whether the replica serves: one that is still reading its log is not struck again.
-    fn is_up(&self, id: usize, cluster: &Cluster) -> bool {
+    fn is_up(&self, id: usize, cluster: &impl Breakable) -> bool {
         cluster.is_alive(id)
             && cluster.replayed(id).is_some()
             && !self.paused.contains(&id)
             && !self.lasting.iter().any(|lasting| lasting.ends(id))
     }
 
-    fn strike(&mut self, at_ns: u64, fault: &Fault, id: usize, cluster: &mut Cluster) {
+    fn strike(&mut self, at_ns: u64, fault: &Fault, id: usize, cluster: &mut impl Breakable) {
         let mut ends = |mend, after_ns: Option<u64>| {
             self.ends.extend(after_ns.map(|after_ns| End { due_ns: at_ns + after_ns, id, mend }));
         };
         let evidence = match fault.action {
-            FaultAction::Kill => {
+            FaultAction::Kill | FaultAction::Wipe => {
                 ends(FaultAction::Restart, fault.restart_after_ns);
                 self.killed.push(id);
-                cluster.kill(id)
+                if fault.action == FaultAction::Wipe { cluster.wipe(id) } else { cluster.kill(id) }
             }
             FaultAction::Pause => {
                 ends(FaultAction::Resume, fault.for_ns);
@@ -215,7 +216,7 @@ impl Schedule {
         self.note(at_ns, fault.action, format!("replica {id}{role}"), evidence);
     }
 
-    fn mend(&mut self, at_ns: u64, mend: FaultAction, id: usize, cluster: &mut Cluster) {
+    fn mend(&mut self, at_ns: u64, mend: FaultAction, id: usize, cluster: &mut impl Breakable) {
         let evidence = match mend {
             FaultAction::Resume => {
                 self.paused.retain(|&paused| paused != id);
@@ -224,9 +225,10 @@ impl Schedule {
             FaultAction::Restart => {
                 self.killed.retain(|&killed| killed != id);
                 self.returning.push((self.done.len(), id, at_ns));
-                cluster.restart(id).unwrap_or_default()
+                cluster.restart(id)
             }
             FaultAction::Kill
+            | FaultAction::Wipe
             | FaultAction::Pause
             | FaultAction::Degrade
             | FaultAction::Partition
@@ -239,7 +241,7 @@ impl Schedule {
     }
 
     /// Completes the evidence of what was not over at once.
-    fn settle(&mut self, now_ns: u64, cluster: &mut Cluster) {
+    fn settle(&mut self, now_ns: u64, cluster: &mut impl Breakable) {
         for mut lasting in std::mem::take(&mut self.lasting) {
             match lasting.look(now_ns, cluster) {
                 Progress::GoesOn => self.lasting.push(lasting),
@@ -274,7 +276,11 @@ impl Schedule {
 
     /// What was done, in order, with times from the start of the measurement. What was planned
     /// and not done has no evidence.
-    pub(super) fn finish(mut self, cluster: &mut Cluster, phases: &Phases) -> Vec<summary::Fault> {
+    pub(super) fn finish(
+        mut self,
+        cluster: &mut impl Breakable,
+        phases: &Phases,
+    ) -> Vec<summary::Fault> {
         self.settle(phases.total_ns(), cluster);
         for lasting in std::mem::take(&mut self.lasting) {
             self.done[lasting.note].evidence = lasting.evidence(phases.total_ns(), cluster);

@@ -64,6 +64,8 @@ pub struct Plan {
     pub clocks: Vec<Clock>,
     /// What goes wrong, in order of time.
     pub faults: Vec<Fault>,
+    /// Whether a process that its disk has stopped is started again by itself.
+    pub restarts: bool,
 }
 
 /// What bounds the memory of a replica.
@@ -272,6 +274,7 @@ impl Plan {
             disk: Latency::around(pick(random, &[20_000, 100_000, MS, 5 * MS]), random),
             clocks: (0..=replicas).map(|_| draw_clock(random)).collect(),
             faults,
+            restarts: true,
         }
     }
 }

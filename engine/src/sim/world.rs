@@ -14,13 +14,13 @@ use synod_protocols::types::{ReplicaId, Time};
 use synod_workloads::{Concern, Random};
 
 use self::events::Events;
-pub(super) use self::strikes::Struck;
 use super::disk::SimulatedDisk;
 use super::models::Clock;
 use super::network::{Content, Network, Parcel, Traffic};
 use super::observe::{Observed, Seen};
 use super::plan::{Action, Fault, Plan, Target};
 use crate::cluster::orders::Status;
+use crate::emulate::{Control, Emulated, Rule};
 use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
@@ -39,11 +39,12 @@ thread_local! {
     static LOAD_CPU_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-type Replica<P> = Box<Node<Observed<P>, SimulatedIo>>;
+/// A replica. Faults of a workload file reach it as they do in a real run.
+type Replica<P> = Node<Observed<P>, Emulated<SimulatedIo>>;
 
 /// What runs on a machine.
 enum Process<P: Protocol> {
-    Replica(Replica<P>),
+    Replica(Box<Replica<P>>),
     Load(Box<LoadThread<SimulatedIo>>),
     /// Crashed, or at its end.
     Nothing,
@@ -69,6 +70,10 @@ struct Machine<P: Protocol> {
     slow_disk: u32,
     /// Whether its disk was damaged since it last started.
     tainted: bool,
+    /// Records that its process replayed when it started.
+    replayed: u64,
+    /// Why its process has ended by itself.
+    last_words: Option<String>,
 }
 
 #[derive(Debug)]
@@ -79,9 +84,8 @@ enum Event {
     /// The disk of a machine ends a write.
     Written(usize, u32, u64),
     Fault(usize),
-    /// A fault on a replica ends; for a crash: its process starts again. With the place in the list
-    /// of faults that struck.
-    End(Action, usize, Option<usize>),
+    /// A fault on a replica ends; for a crash: its process starts again.
+    End(Action, usize),
 }
 
 /// What a world has counted.
@@ -109,9 +113,9 @@ pub struct Tally {
 
 /// The world of one plan. The machines of replicas come first, group by group, then those of load
 /// threads.
-pub(super) struct World<P: Protocol> {
+pub(crate) struct World<P: Protocol> {
     plan: Plan,
-    pub(super) now: u64,
+    pub(crate) now: u64,
     events: Events<Event>,
     machines: Vec<Machine<P>>,
     network: Network,
@@ -119,26 +123,25 @@ pub(super) struct World<P: Protocol> {
     /// Whether faults strike, or everything heals.
     faulty: bool,
     shared: Arc<Shared>,
+    /// For each replica what is done to its links and its disk.
+    controls: Vec<Arc<Control>>,
     /// What load threads noticed that are at their end.
     noticed: Vec<Noticed>,
-    pub(super) tally: Tally,
-    /// Faults that struck, in order.
-    struck: Vec<Struck>,
+    pub(crate) tally: Tally,
     /// Why a replica could not be started.
-    pub(super) failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// What is left of a world.
-pub(super) struct Ended {
-    pub(super) tally: Tally,
-    pub(super) seen: Seen,
-    pub(super) noticed: Vec<Noticed>,
-    pub(super) struck: Vec<Struck>,
+pub(crate) struct Ended {
+    pub(crate) tally: Tally,
+    pub(crate) seen: Seen,
+    pub(crate) noticed: Vec<Noticed>,
 }
 
 impl<P: Protocol> World<P> {
     /// A world in which everybody has just started. There is one recording for each load thread.
-    pub(super) fn new(plan: Plan, recordings: Vec<Recording>) -> Self {
+    pub(crate) fn new(plan: Plan, recordings: Vec<Recording>) -> Self {
         let replicas = usize::from(plan.replicas) * plan.groups;
         assert_eq!(plan.clocks.len(), replicas + recordings.len());
         let random = |salt| Random::new(plan.seed ^ salt, Concern::World);
@@ -155,9 +158,11 @@ impl<P: Protocol> World<P> {
             random: random(0x5eed),
             faulty: true,
             shared: Arc::new(Shared::default()),
+            controls: (0..plan.replicas)
+                .map(|_| Arc::new(Control::new(vec![Rule::CLEAR; usize::from(plan.replicas)])))
+                .collect(),
             noticed: Vec::new(),
             tally: Tally::default(),
-            struck: Vec::new(),
             failure: None,
             plan,
         };
@@ -215,7 +220,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// The warm-up begins now, as load threads' clocks show it.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let loads = self.loads_from();
         let clock = self.machines[loads].clock;
         // All load threads have the same clock: they are threads of one process.
@@ -250,14 +255,17 @@ impl<P: Protocol> World<P> {
         Rc::clone(&machine.port)
     }
 
-    /// Starts a replica, unless it runs. Returns the records that it replayed.
-    fn start(&mut self, machine: usize) -> Option<u64> {
+    /// Starts a replica, unless it runs.
+    fn start(&mut self, machine: usize) {
         if !self.is_down(machine) {
-            return None;
+            return;
         }
         self.machines[machine].tainted = false;
         let port = self.new_life(machine);
-        let (io, settings) = (SimulatedIo::new(port), self.settings(machine));
+        let settings = self.settings(machine);
+        let control = Arc::clone(&self.controls[machine % self.replicas()]);
+        let (peers, seed) = (settings.peers.clone(), settings.seed);
+        let io = Emulated::new(SimulatedIo::new(port), control, peers, seed);
         Seen::enter(settings.group);
         let opened = match self.plan.log {
             None => Ok((Node::new(settings, io), 0)),
@@ -269,9 +277,10 @@ impl<P: Protocol> World<P> {
         match opened {
             Ok((node, records)) => {
                 self.tally.lost += u64::from(self.machines[machine].disk.is_lost());
-                self.machines[machine].process = Process::Replica(Box::new(node));
+                let place = &mut self.machines[machine];
+                place.process = Process::Replica(Box::new(node));
+                (place.replayed, place.last_words) = (records, None);
                 self.turn_by(machine, self.now);
-                return Some(records);
             }
             Err(_) if self.machines[machine].disk.is_faulty() => self.repair_later(machine),
             Err(sentence) => {
@@ -279,7 +288,6 @@ impl<P: Protocol> World<P> {
                 self.failure.get_or_insert_with(failure);
             }
         }
-        None
     }
 
     fn settings(&self, machine: usize) -> Settings {
@@ -351,7 +359,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// Runs until a moment or until `done`, and says whether it was the latter.
-    pub(super) fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             let due = if self.failure.is_none() { self.events.pop_until(end) } else { None };
             let Some((at, event)) = due else {
@@ -375,7 +383,7 @@ impl<P: Protocol> World<P> {
             Event::Parcel(parcel) => self.receive(parcel),
             Event::Written(machine, life, number) => self.written(machine, life, number),
             Event::Fault(number) => self.strike(self.plan.faults[number]),
-            Event::End(action, replica, struck) => self.relieve(action, replica, struck),
+            Event::End(action, replica) => self.relieve(action, replica),
         }
     }
 
@@ -402,15 +410,23 @@ impl<P: Protocol> World<P> {
         self.trace(number, arrivals, received);
         let machine = &mut self.machines[number];
         let commands = machine.commands();
+        let mut last_words = None;
         let deadline = match &mut machine.process {
             Process::Nothing => return,
             Process::Load(load) => {
                 LOAD_CPU_NS.set(machine.busy_ns);
                 load.turn().then(|| load.deadline())
             }
-            Process::Replica(node) => node.turn().is_ok().then(|| node.deadline()),
+            Process::Replica(node) => match node.turn() {
+                Ok(()) => Some(node.deadline()),
+                Err(fatal) => {
+                    last_words = Some(fatal.to_string());
+                    None
+                }
+            },
         };
         let actions = std::mem::take(&mut machine.port.borrow_mut().outbox);
+        machine.last_words = last_words;
         let Some(deadline) = deadline else { return self.over(number) };
         let sent: usize = actions.iter().map(simulated::Action::bytes).sum();
         let slowness = if machine.slow_processor > 0 { SLOWNESS } else { 1 };
@@ -435,14 +451,16 @@ impl<P: Protocol> World<P> {
             return;
         }
         self.end(number);
-        self.repair_later(number);
+        if self.plan.restarts {
+            self.repair_later(number);
+        }
     }
 
     /// A process could not go on with its disk: it is started again when the disk is repaired.
     fn repair_later(&mut self, number: usize) {
         self.tally.stopped += 1;
         let replica = number % self.replicas();
-        self.schedule(self.now + REPAIR_NS, Event::End(Action::FailDisk, replica, None));
+        self.schedule(self.now + REPAIR_NS, Event::End(Action::FailDisk, replica));
     }
 
     fn act(&mut self, machine: usize, action: simulated::Action, at: u64) {
@@ -548,10 +566,12 @@ impl<P: Protocol> Machine<P> {
             slow_processor: 0,
             slow_disk: 0,
             tainted: false,
+            replayed: 0,
+            last_words: None,
         }
     }
 
-    fn node(&self) -> Option<&Node<Observed<P>, SimulatedIo>> {
+    fn node(&self) -> Option<&Replica<P>> {
         match &self.process {
             Process::Replica(node) => Some(node),
             Process::Load(_) | Process::Nothing => None,
@@ -567,28 +587,28 @@ impl<P: Protocol> Machine<P> {
 // What can be seen from outside.
 impl<P: Protocol> World<P> {
     /// Operations that have ended so far.
-    pub(super) fn completed(&self) -> u64 {
+    pub(crate) fn completed(&self) -> u64 {
         self.shared.completed.load(atomic::Ordering::Relaxed)
     }
 
     /// Load threads that have written every key once.
-    pub(super) fn preloaded(&self) -> usize {
+    pub(crate) fn preloaded(&self) -> usize {
         self.shared.preloaded.load(atomic::Ordering::Relaxed)
     }
 
     /// Clients begin nothing more; what they wait for is given up.
-    pub(super) fn stop_load(&mut self) {
+    pub(crate) fn stop_load(&mut self) {
         self.shared.stop.store(true, atomic::Ordering::Relaxed);
         self.wake_load();
     }
 
     /// Whether all load threads are at their end.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.noticed.len() == self.machines.len() - self.loads_from()
     }
 
     /// Whether the clients have stopped, and all replicas run and have applied the same.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let alike = |group| {
             self.nodes(group).count() == self.replicas()
                 && self.same(group, Node::applied).is_some()
@@ -597,7 +617,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// Whether replicas that have applied the same slots hold the same.
-    pub(super) fn is_alike(&self) -> bool {
+    pub(crate) fn is_alike(&self) -> bool {
         (0..self.plan.groups).all(|group| self.same(group, |node| Some(node.checksum())).is_some())
     }
 
@@ -605,20 +625,20 @@ impl<P: Protocol> World<P> {
     fn same<T: PartialEq>(
         &self,
         group: usize,
-        say: impl Fn(&Node<Observed<P>, SimulatedIo>) -> Option<T>,
+        say: impl Fn(&Replica<P>) -> Option<T>,
     ) -> Option<T> {
         let mut said = self.nodes(group).map(say);
         let first = said.next()??;
         said.all(|other| other.as_ref() == Some(&first)).then_some(first)
     }
 
-    fn nodes(&self, group: usize) -> impl Iterator<Item = &Node<Observed<P>, SimulatedIo>> {
+    fn nodes(&self, group: usize) -> impl Iterator<Item = &Replica<P>> {
         let first = group * self.replicas();
         self.machines[first..first + self.replicas()].iter().filter_map(Machine::node)
     }
 
     /// What the replicas say of themselves, for a run that got stuck.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let lines: Vec<String> = self.machines[..self.loads_from()]
             .iter()
             .enumerate()
@@ -633,8 +653,46 @@ impl<P: Protocol> World<P> {
         lines.join("; ")
     }
 
+    /// What is done to a replica's links and disk.
+    pub(crate) fn control(&self, replica: usize) -> &Arc<Control> {
+        &self.controls[replica]
+    }
+
+    /// Whether all groups of a replica run.
+    pub(crate) fn is_alive(&self, replica: usize) -> bool {
+        self.machines_of(replica).all(|machine| !self.is_down(machine))
+    }
+
+    /// Which life of a replica this is.
+    pub(crate) fn life(&self, replica: usize) -> u32 {
+        self.machines[replica].life
+    }
+
+    /// Records that a replica replayed when it started, if it runs.
+    pub(crate) fn replayed(&self, replica: usize) -> Option<u64> {
+        let records = self.machines_of(replica).map(|machine| self.machines[machine].replayed);
+        self.is_alive(replica).then(|| records.sum())
+    }
+
+    /// Why a replica has ended by itself, if it has.
+    pub(crate) fn last_words(&self, replica: usize) -> Option<&str> {
+        self.machines_of(replica).find_map(|machine| self.machines[machine].last_words.as_deref())
+    }
+
+    /// Ends a replica; its disk may be emptied.
+    pub(crate) fn kill(&mut self, replica: usize, wipes: bool) {
+        for machine in self.machines_of(replica) {
+            self.harm(if wipes { Action::Wipe } else { Action::Crash }, machine);
+        }
+    }
+
+    /// Starts a replica again.
+    pub(crate) fn restart(&mut self, replica: usize) {
+        self.relieve(Action::Crash, replica);
+    }
+
     /// How each group of a replica is doing; nothing of one that is down.
-    pub(super) fn statuses(&self, replica: usize) -> Vec<Status> {
+    pub(crate) fn statuses(&self, replica: usize) -> Vec<Status> {
         let status = |machine: usize| {
             let node = self.machines[machine].node()?;
             Some(Status {
@@ -648,7 +706,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// Ends the world.
-    pub(super) fn finish(mut self) -> Ended {
+    pub(crate) fn finish(mut self) -> Ended {
         for machine in self.loads_from()..self.machines.len() {
             self.over(machine);
         }
@@ -658,7 +716,6 @@ impl<P: Protocol> World<P> {
             }
         }
         self.tally.traffic = self.network.traffic;
-        let Self { tally, noticed, struck, .. } = self;
-        Ended { tally, seen: Seen::end(), noticed, struck }
+        Ended { tally: self.tally, seen: Seen::end(), noticed: self.noticed }
     }
 }

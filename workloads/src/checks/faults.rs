@@ -169,6 +169,16 @@ impl Checker<'_> {
             );
             return;
         }
+        if fault.action == FaultAction::Wipe && self.workload.cluster.durability == Durability::None
+        {
+            self.fault(
+                &[&action],
+                "found `wipe` with durability `none`".into(),
+                "a replica without a log has nothing on disk".into(),
+                "write `durability: group`, or `action: kill`".into(),
+            );
+            return;
+        }
         let comes_back = fault.restart_after_ns.is_some() || fault.action == FaultAction::Restart;
         if comes_back && self.workload.cluster.durability == Durability::None {
             self.fault(
@@ -183,7 +193,8 @@ impl Checker<'_> {
     /// What shares a process shares its end.
     fn fault_transport(&mut self, path: &str, fault: &Fault) {
         let action = format!("{path}.action");
-        let breaks = matches!(fault.action, FaultAction::Kill | FaultAction::Pause);
+        let breaks =
+            matches!(fault.action, FaultAction::Kill | FaultAction::Wipe | FaultAction::Pause);
         if fault.action.is_of_links()
             && self.workload.cluster.transport == Transport::Memory
             && self.settings.sound(&[&action, "cluster.transport"])

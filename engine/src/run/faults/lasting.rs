@@ -2,7 +2,7 @@
 
 use synod_workloads::{Fault, FaultAction};
 
-use crate::cluster::Cluster;
+use super::super::breakable::Breakable;
 use crate::cluster::links::{LinkFault, pairs};
 use crate::emulate::{DiskCounts, LinkCounts};
 
@@ -42,7 +42,7 @@ impl Lasting {
         at_ns: u64,
         fault: &Fault,
         target: usize,
-        cluster: &mut Cluster,
+        cluster: &mut impl Breakable,
     ) -> Self {
         let mut begun = Self {
             note,
@@ -77,7 +77,7 @@ impl Lasting {
     }
 
     /// Looks how it is going.
-    pub(super) fn look(&mut self, now_ns: u64, cluster: &mut Cluster) -> Progress {
+    pub(super) fn look(&mut self, now_ns: u64, cluster: &mut impl Breakable) -> Progress {
         if self.fault.action == FaultAction::DiskError {
             let words = cluster.last_words(self.target);
             return words.map_or(Progress::GoesOn, Progress::TargetEnded);
@@ -93,7 +93,7 @@ impl Lasting {
         }
     }
 
-    fn end(&mut self, now_ns: u64, cluster: &mut Cluster) {
+    fn end(&mut self, now_ns: u64, cluster: &mut impl Breakable) {
         self.ended_ns = Some(now_ns);
         if let Some(fault) = self.link_fault.take() {
             cluster.end_link_fault(fault);
@@ -101,7 +101,7 @@ impl Lasting {
     }
 
     /// What was counted since it began; empty if it did not do what it should.
-    pub(super) fn evidence(&self, now_ns: u64, cluster: &Cluster) -> String {
+    pub(super) fn evidence(&self, now_ns: u64, cluster: &impl Breakable) -> String {
         let lasted_s = self.ended_ns.unwrap_or(now_ns).saturating_sub(self.began_ns) as f64 / 1e9;
         let signs = match self.fault.action {
             FaultAction::Degrade | FaultAction::Partition => self.signs_of_links(cluster),
@@ -109,6 +109,7 @@ impl Lasting {
             // A disk error leaves last words, and the others do not last.
             FaultAction::DiskError
             | FaultAction::Kill
+            | FaultAction::Wipe
             | FaultAction::Pause
             | FaultAction::Resume
             | FaultAction::Restart => None,
@@ -116,7 +117,7 @@ impl Lasting {
         signs.map_or_else(String::new, |signs| format!("{signs} in {lasted_s:.1} s"))
     }
 
-    fn signs_of_links(&self, cluster: &Cluster) -> Option<String> {
+    fn signs_of_links(&self, cluster: &impl Breakable) -> Option<String> {
         let mut total = LinkCounts::default();
         for (now, before) in self.link_counts(cluster).iter().zip(&self.links_before) {
             total.lost += grown(now.lost, before.lost);
@@ -150,14 +151,14 @@ impl Lasting {
         Some(signs.join(", "))
     }
 
-    fn signs_of_stall(&self, cluster: &Cluster) -> Option<String> {
+    fn signs_of_stall(&self, cluster: &impl Breakable) -> Option<String> {
         let (now, before) = (cluster.evidence(self.target).disk, self.disk_before);
         let writes = grown(now.stalled, before.stalled);
         let late_ms = grown(now.stalled_ns, before.stalled_ns) as f64 / writes.max(1) as f64 / 1e6;
         (writes > 0).then(|| format!("{writes} writes late by {late_ms:.1} ms on average"))
     }
 
-    fn link_counts(&self, cluster: &Cluster) -> Vec<LinkCounts> {
+    fn link_counts(&self, cluster: &impl Breakable) -> Vec<LinkCounts> {
         if !self.fault.action.is_of_links() {
             return Vec::new();
         }

@@ -5,22 +5,9 @@ use synod_protocols::protocol::{Protocol, Role};
 use super::super::plan::Action;
 use super::{Event, Fault, Process, Target, World};
 
-/// A fault that struck, for the result of a workload.
-#[derive(Clone, Debug)]
-pub(in crate::sim) struct Struck {
-    /// When.
-    pub(in crate::sim) at_ns: u64,
-    pub(in crate::sim) action: Action,
-    pub(in crate::sim) replica: usize,
-    /// Whether that replica led.
-    pub(in crate::sim) led: bool,
-    /// When it was over, and the records that a process replayed that came back.
-    pub(in crate::sim) ended: Option<(u64, Option<u64>)>,
-}
-
 impl<P: Protocol> World<P> {
     /// Who leads the first group.
-    fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self) -> Option<usize> {
         (0..self.replicas()).find(|&machine| self.leads(machine))
     }
 
@@ -56,13 +43,6 @@ impl<P: Protocol> World<P> {
         }
         let kind = Action::ALL.iter().position(|&action| action == fault.action);
         self.tally.faults[kind.expect("listed")] += 1;
-        self.struck.push(Struck {
-            at_ns: self.now,
-            action: fault.action,
-            replica,
-            led: self.leads(replica),
-            ended: None,
-        });
         for machine in machines {
             self.harm(fault.action, machine);
         }
@@ -71,12 +51,11 @@ impl<P: Protocol> World<P> {
         }
         // A process that stops by itself is started again when it has noticed.
         if fault.action != Action::FailDisk && fault.for_ns != u64::MAX {
-            let number = self.struck.len() - 1;
-            self.schedule(self.now + fault.for_ns, Event::End(fault.action, replica, Some(number)));
+            self.schedule(self.now + fault.for_ns, Event::End(fault.action, replica));
         }
     }
 
-    fn harm(&mut self, action: Action, number: usize) {
+    pub(super) fn harm(&mut self, action: Action, number: usize) {
         match action {
             Action::Crash | Action::Wipe | Action::Rot | Action::Misdirect => self.end(number),
             Action::Pause
@@ -122,19 +101,18 @@ impl<P: Protocol> World<P> {
     }
 
     /// Whether every replica runs and has what it promised.
-    pub(in crate::sim) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.machines[..self.loads_from()]
             .iter()
             .all(|machine| machine.node().is_some() && !machine.disk.is_lost())
     }
 
-    pub(super) fn relieve(&mut self, action: Action, replica: usize, struck: Option<usize>) {
-        let mut records = None;
+    pub(super) fn relieve(&mut self, action: Action, replica: usize) {
         for number in self.machines_of(replica) {
             let machine = &mut self.machines[number];
             match action {
                 Action::Crash | Action::Wipe | Action::Rot | Action::Misdirect => {
-                    records = self.start(number).map(|more| more + records.unwrap_or(0));
+                    self.start(number);
                 }
                 Action::FailDisk | Action::FillDisk => {
                     machine.disk.repair();
@@ -152,9 +130,6 @@ impl<P: Protocol> World<P> {
         for (from, to) in self.ways(action, replica) {
             let parcels = self.network.unblock(from, to, self.now);
             self.send_parcels(parcels);
-        }
-        if let Some(number) = struck {
-            self.struck[number].ended = Some((self.now, records));
         }
     }
 
@@ -193,7 +168,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// No more faults: all that struck comes to its end at once.
-    pub(in crate::sim) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.faulty = false;
         self.network.calm();
         for machine in &self.machines {
@@ -202,19 +177,19 @@ impl<P: Protocol> World<P> {
         let mut ends = Vec::new();
         for (at, event) in self.events.take_all() {
             match event {
-                Event::End(action, replica, struck) => ends.push((action, replica, struck)),
+                Event::End(action, replica) => ends.push((action, replica)),
                 // A slow disk would take minutes.
                 Event::Written(..) => self.events.push(self.now, event),
                 Event::Turn(_) | Event::Parcel(_) | Event::Fault(_) => self.events.push(at, event),
             }
         }
-        for (action, replica, struck) in ends {
-            self.relieve(action, replica, struck);
+        for (action, replica) in ends {
+            self.relieve(action, replica);
         }
     }
 
     /// Replicas stand still.
-    pub(in crate::sim) fn freeze(&mut self, frozen: &[usize]) {
+    pub(crate) fn freeze(&mut self, frozen: &[usize]) {
         for &replica in frozen {
             for machine in self.machines_of(replica) {
                 self.machines[machine].paused += 1;
@@ -223,7 +198,7 @@ impl<P: Protocol> World<P> {
     }
 
     /// Frozen replicas go on.
-    pub(in crate::sim) fn thaw(&mut self, frozen: &[usize]) {
+    pub(crate) fn thaw(&mut self, frozen: &[usize]) {
         for &replica in frozen {
             for machine in self.machines_of(replica) {
                 self.machines[machine].paused -= 1;
