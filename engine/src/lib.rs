@@ -9,6 +9,8 @@ pub mod apply;
 pub mod arena;
 pub mod cluster;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod greeting;
 pub mod io;
 pub mod limits;
