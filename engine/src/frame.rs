@@ -102,14 +102,15 @@ impl fmt::Display for FrameError {
 /// # Errors
 /// When the bytes cannot be a frame of at most `bytes_max`.
 pub fn parse(bytes: &[u8], bytes_max: u32) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-    let word = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    let length = word(0);
+    let Some(length) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_le_bytes(*length);
     if (length as usize) < HEADER_BYTES || length > bytes_max {
         return Err(FrameError::Length(length));
     }
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     let Some(frame) = bytes.get(..length as usize) else { return Ok(None) };
     if checksum(frame) != word(4) {
         return Err(FrameError::Checksum);
@@ -217,13 +218,8 @@ impl Assembler {
             // Take just enough to know the length, then just enough to complete the frame.
             let wanted = match self.partial.first_chunk::<4>() {
                 None => HEADER_BYTES,
-                Some(length) => {
-                    let length = u32::from_le_bytes(*length);
-                    if length > frame_bytes_max {
-                        return Err(FrameError::Length(length));
-                    }
-                    (length as usize).max(HEADER_BYTES)
-                }
+                // Within the limit: it was parsed.
+                Some(length) => u32::from_le_bytes(*length) as usize,
             };
             let taken = wanted.saturating_sub(self.partial.len()).min(bytes.len());
             self.partial.extend_from_slice(&bytes[..taken]);

@@ -10,6 +10,8 @@ pub mod arena;
 pub mod cluster;
 pub mod emulate;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod greeting;
 pub mod io;
 pub mod latency;

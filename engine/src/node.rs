@@ -11,6 +11,7 @@
 mod body;
 mod connections;
 mod counters;
+pub(crate) mod fuzzing;
 mod pending;
 mod snapshots;
 mod state;

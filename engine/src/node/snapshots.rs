@@ -267,7 +267,7 @@ fn commit<S: Storage>(wal: &mut Wal<S>, from: Lsn, slot: Slot) -> std::io::Resul
     wal.storage_mut().snapshot_commit()
 }
 
-fn trailer(from: Lsn, slot: Slot) -> [u8; TRAILER_BYTES] {
+pub(super) fn trailer(from: Lsn, slot: Slot) -> [u8; TRAILER_BYTES] {
     let mut trailer = [0; TRAILER_BYTES];
     trailer[..8].copy_from_slice(&from.0.to_le_bytes());
     trailer[8..16].copy_from_slice(&slot.0.to_le_bytes());

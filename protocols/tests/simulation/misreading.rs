@@ -94,7 +94,8 @@ fn misread_by_multi_paxos(
             vec![mail.saying(&promise)]
         }
         (Mutation::PicksLowestBallot, Message::Voted { ballot, slot, accepted, chosen: false }) => {
-            let accepted = Ballot(u64::MAX - accepted.0);
+            // The other way round, and still one that a replica can have opened.
+            let accepted = Ballot((1 << 40) + 8 - accepted.0);
             vec![mail.saying(&Message::Voted { ballot, slot, accepted, chosen: false })]
         }
         (Mutation::FillsWithNothing, Message::Voted { .. }) => {
