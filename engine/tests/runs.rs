@@ -18,6 +18,9 @@ fn workload(cluster: &str, protocols: &str, load: &str, faults: &str) -> Bench {
 
 const SMALL: &str = "clients: 32, keys: { count: 500 }";
 
+/// A replica that comes back with it is soon ready.
+const SMALL_LOG: &str = "durability: group, log: { segment_bytes: 1MiB, snapshot_bytes: 4MiB }";
+
 fn verdicts(summary: &Summary) -> BTreeMap<&str, bool> {
     summary.results.iter().map(|result| (result.label.as_str(), result.verdict.is_pass())).collect()
 }
@@ -136,7 +139,7 @@ fn killed_replicas_come_back() {
             "faults: [{{ at: 400ms, action: kill, target: {target}, restart_after: 200ms }}]"
         );
         let load = format!("{SMALL}, timeout: 100ms");
-        let bench = workload("durability: group", "multi_paxos", &load, &faults);
+        let bench = workload(SMALL_LOG, "multi_paxos", &load, &faults);
         let summary = assert_linearizable(&bench);
         assert_eq!(summary.results[0].faults.len(), 2, "one kill and one restart");
     }
@@ -167,7 +170,7 @@ fn a_fault_follows_another() {
                   { on: leader_elected, action: pause, target: leader, for: 50ms }, \
                   { on: replica_ready, delay: 10ms, action: pause, target: follower, for: 50ms }]";
     let load = format!("{SMALL}, timeout: 100ms");
-    let summary = assert_linearizable(&workload("durability: group", "multi_paxos", &load, faults));
+    let summary = assert_linearizable(&workload(SMALL_LOG, "multi_paxos", &load, faults));
     let faults = &summary.results[0].faults;
     assert_eq!(faults.len(), 6, "{faults:?}");
     assert!(
@@ -191,9 +194,7 @@ fn a_fault_whose_event_never_comes_spoils_the_run() {
 fn evidence_of(protocols: &str, fault: &str) -> Vec<String> {
     let faults = format!("faults: [{{ at: 300ms, {fault} }}]");
     let load = format!("{SMALL}, timeout: 100ms");
-    // Small, so that a replica that comes back is soon ready.
-    let cluster = "durability: group, log: { segment_bytes: 1MiB, snapshot_bytes: 4MiB }";
-    let summary = assert_linearizable(&workload(cluster, protocols, &load, &faults));
+    let summary = assert_linearizable(&workload(SMALL_LOG, protocols, &load, &faults));
     let results = summary.results.iter();
     results.map(|result| result.faults[0].evidence.clone()).collect()
 }

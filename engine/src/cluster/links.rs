@@ -6,16 +6,22 @@ use synod_workloads::{Cluster as Spec, Direction, Fault, Link, Spread, Workload}
 use crate::emulate::{Cut, Rule};
 use crate::latency::Latency;
 
-const MILLION_PPM: u32 = 1_000_000;
-
 /// The emulated links of a cluster.
 #[derive(Debug)]
 pub(crate) struct Links {
     /// From each replica to each other, without faults.
     base: Vec<Vec<Rule>>,
     /// Those that last, the oldest first.
-    faults: Vec<(LinkFault, Fault)>,
+    faults: Vec<Begun>,
     numbered: u64,
+}
+
+/// A fault that lasts, and the replica that it struck.
+#[derive(Debug)]
+struct Begun {
+    name: LinkFault,
+    fault: Fault,
+    target: usize,
 }
 
 /// Names a fault of links for as long as it lasts.
@@ -41,26 +47,23 @@ impl Links {
 
     /// A fault begins; its target is known now.
     pub(crate) fn begin(&mut self, fault: &Fault, target: usize) -> LinkFault {
-        let mut fault = fault.clone();
-        fault.target =
-            synod_workloads::Target::Replica(u8::try_from(target).expect("replicas are few"));
         self.numbered += 1;
-        self.faults.push((LinkFault(self.numbered), fault));
-        LinkFault(self.numbered)
+        let name = LinkFault(self.numbered);
+        self.faults.push(Begun { name, fault: fault.clone(), target });
+        name
     }
 
     /// A fault is over.
     pub(crate) fn end(&mut self, ended: LinkFault) {
-        self.faults.retain(|&(fault, _)| fault != ended);
+        self.faults.retain(|begun| begun.name != ended);
     }
 
     /// What holds for what a replica sends to each.
     pub(crate) fn rules(&self, from: usize) -> Vec<Rule> {
         let replicas = self.base.len();
         let mut rules = self.base[from].clone();
-        for (_, fault) in &self.faults {
-            let synod_workloads::Target::Replica(target) = fault.target else { continue };
-            for (source, to) in pairs(fault, usize::from(target), replicas) {
+        for Begun { fault, target, .. } in &self.faults {
+            for (source, to) in pairs(fault, *target, replicas) {
                 if source == from {
                     strike(&mut rules[to], fault);
                 }
@@ -108,7 +111,6 @@ fn base(spec: &Spec, from: usize, to: usize) -> Rule {
     if let Some(rows) = &links.delays_ns {
         link.delay_ns = rows[from][to];
     }
-    assert!(link.loss_ppm <= MILLION_PPM, "a share is at most all");
     Rule {
         latency: latency(&link),
         loss_ppm: link.loss_ppm,
@@ -132,5 +134,68 @@ fn latency(link: &Link) -> Latency {
         }
         Spread::Normal => Latency::Normal(delay_ns, jitter_ns),
         Spread::Exponential => Latency::Exponential(delay_ns, jitter_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_workloads::{FaultAction, Repeat, Target, Trigger};
+
+    fn fault(direction: Direction, peers: &[u8], link: Option<Link>) -> Fault {
+        Fault {
+            trigger: Trigger::At(0),
+            delay_ns: 0,
+            action: if link.is_some() { FaultAction::Degrade } else { FaultAction::Partition },
+            target: Target::Leader,
+            for_ns: None,
+            restart_after_ns: None,
+            peers: peers.to_vec(),
+            direction,
+            hold: false,
+            link,
+            repeat: Repeat { every_ns: 0, times: 1 },
+        }
+    }
+
+    const LINK: Link = Link {
+        delay_ns: 0,
+        jitter_ns: 0,
+        spread: Spread::Uniform,
+        loss_ppm: 0,
+        duplication_ppm: 0,
+        bandwidth_bytes: None,
+        reorder: false,
+    };
+
+    #[test]
+    fn a_fault_works_between_its_ends_and_in_its_direction() {
+        let of = |direction, peers: &[u8]| pairs(&fault(direction, peers, None), 1, 3);
+        assert_eq!(of(Direction::Both, &[]), [(1, 0), (0, 1), (1, 2), (2, 1)]);
+        assert_eq!(of(Direction::Out, &[]), [(1, 0), (1, 2)]);
+        assert_eq!(of(Direction::In, &[2]), [(2, 1)]);
+        assert_eq!(of(Direction::Both, &[1]), []);
+    }
+
+    #[test]
+    fn the_youngest_fault_wins_key_by_key_and_leaves_no_trace() {
+        let far = Rule { latency: Latency::Constant(7), ..Rule::CLEAR };
+        let base = vec![vec![Rule::CLEAR, far], vec![far, Rule::CLEAR]];
+        let mut links = Links { base, faults: Vec::new(), numbered: 0 };
+        let slow = Link { delay_ns: 5, loss_ppm: 9, ..LINK };
+        let slow = links.begin(&fault(Direction::Out, &[], Some(slow)), 0);
+        let lossy = Link { loss_ppm: 3, reorder: true, ..LINK };
+        let lossy = links.begin(&fault(Direction::Out, &[], Some(lossy)), 0);
+        let latency = Latency::Constant(5);
+        let both = Rule { latency, loss_ppm: 3, reorder: true, ..Rule::CLEAR };
+        assert_eq!(links.rules(0), [Rule::CLEAR, both]);
+        assert_eq!(links.rules(1), [far, Rule::CLEAR], "the other way is as it was");
+        let cut = links.begin(&fault(Direction::Both, &[], None), 1);
+        assert_eq!(links.rules(0)[1], Rule { cut: Cut::Loses, ..both });
+        links.end(cut);
+        links.end(slow);
+        assert_eq!(links.rules(0)[1], Rule { loss_ppm: 3, reorder: true, ..far });
+        links.end(lossy);
+        assert_eq!(links.rules(0), [Rule::CLEAR, far]);
     }
 }
