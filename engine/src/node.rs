@@ -265,10 +265,12 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let batches = self.protocol.room() > 0 && self.body.log_has_room();
         let linger_until = if batches { self.body.linger_until() } else { Time::NEVER };
         let greeting_until = self.body.connections.greeting_until();
+        let reconnect_at =
+            if self.body.next_to_connect().is_some() { self.reconnect_at } else { Time::NEVER };
         self.io
             .due()
             .min(self.protocol.deadline())
-            .min(self.reconnect_at)
+            .min(reconnect_at)
             .min(linger_until)
             .min(greeting_until)
     }
@@ -342,7 +344,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             return;
         }
         self.reconnect_at = self.io.now() + RECONNECT_NS;
-        for peer in self.body.peers_to_connect() {
+        while let Some(peer) = self.body.next_to_connect() {
             let link = self.io.connect(self.body.address_of(peer));
             self.body.connections.dial(link, peer);
         }

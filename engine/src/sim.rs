@@ -34,7 +34,7 @@ pub use self::world::Tally;
 use self::world::{Ended, World};
 use crate::load::{Piece, Recording};
 
-/// After everything has healed clients get answers within this.
+/// After everything has healed clients get answers within this, unless the plan is slowed down.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
 
 /// Answers that count as progress.
@@ -146,19 +146,19 @@ fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> 
     world.heal();
     let healed_at = world.now;
     // Who has lost what it promised needs all others to get it back.
-    if !world.run_until(healed_at + PROGRESS_NS_MAX, World::is_whole) {
+    if !world.run_until(healed_at + plan.slowness * PROGRESS_NS_MAX, World::is_whole) {
         recovered(world)?;
         let sentence = format!("a replica did not get back what it lost: {}", world.describe());
         return Err(failed(Check::Progress, sentence));
     }
     let frozen = choose_frozen::<P>(plan);
     world.freeze(&frozen);
-    progress(world, "after all faults were healed")?;
+    progress(world, plan, "after all faults were healed")?;
     let recovery_ns = world.now - healed_at;
     world.thaw(&frozen);
-    progress(world, "with all replicas")?;
+    progress(world, plan, "with all replicas")?;
     world.stop_load();
-    let end = world.now + SETTLE_NS_MAX;
+    let end = world.now + plan.slowness * SETTLE_NS_MAX;
     if !world.run_until(end, World::is_settled) {
         recovered(world)?;
         let sentence = format!("the replicas did not come to hold the same: {}", world.describe());
@@ -179,9 +179,10 @@ fn recovered<P: Protocol>(world: &World<P>) -> Result<(), Failure> {
     }
 }
 
-fn progress<P: Protocol>(world: &mut World<P>, when: &str) -> Result<(), Failure> {
+fn progress<P: Protocol>(world: &mut World<P>, plan: &Plan, when: &str) -> Result<(), Failure> {
     let wanted = world.completed() + PROGRESS_OPERATIONS;
-    if world.run_until(world.now + PROGRESS_NS_MAX, |world| world.completed() >= wanted) {
+    let end = world.now + plan.slowness * PROGRESS_NS_MAX;
+    if world.run_until(end, |world| world.completed() >= wanted) {
         return Ok(());
     }
     recovered(world)?;

@@ -134,12 +134,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         &self.settings.peers[peer.index()]
     }
 
-    /// Replicas with a larger number that are not connected.
-    pub(super) fn peers_to_connect(&self) -> Vec<ReplicaId> {
+    /// A replica with a larger number that is not connected.
+    pub(super) fn next_to_connect(&self) -> Option<ReplicaId> {
         Replicas::first(self.settings.protocol.replicas)
             .iter()
-            .filter(|&peer| peer > self.id() && !self.connections.has_peer(peer))
-            .collect()
+            .find(|&peer| peer > self.id() && !self.connections.has_peer(peer))
     }
 
     // Connections.

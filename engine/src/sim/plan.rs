@@ -54,6 +54,8 @@ pub struct Plan {
     pub phases: Phases,
     /// For how long things go wrong.
     pub faults_ns: u64,
+    /// How many times slower than usual everything is that waits: clients, time-outs and faults.
+    pub slowness: u64,
     /// The way from one machine to another.
     pub network: Network,
     /// What turns cost.
@@ -237,7 +239,7 @@ impl Plan {
         // A replica without a log must not come back, so nothing ends it.
         let faults = draw_faults(random, replicas, durable, faults_ns);
         let sync_each = chance(random, 20);
-        Self {
+        let plan = Self {
             seed,
             groups: 1,
             replicas,
@@ -264,6 +266,7 @@ impl Plan {
             load: draw_load(random, P::SERVICE),
             phases: Phases { warm_up_ns: 0, measure_ns: AGES_NS, cool_down_ns: 0 },
             faults_ns,
+            slowness: 1,
             network: draw_network(random),
             cpu: Cpu {
                 turn_ns: 500 + random.below(5_000),
@@ -275,7 +278,31 @@ impl Plan {
             clocks: (0..=replicas).map(|_| draw_clock(random)).collect(),
             faults,
             restarts: true,
+        };
+        if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan }
+    }
+
+    /// The same in slow motion: as much happens, over hours. What long quiet does to timers, logs
+    /// and sessions shows only then.
+    fn slowed<P: Protocol>(mut self, times: u64) -> Self {
+        self.slowness = times;
+        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
+            if parameter.unit == protocol::Unit::Duration {
+                // Short of the maximum, so that what fitted together still does.
+                *place = (*place).max(place.saturating_mul(times).min(parameter.maximum / 6));
+            }
         }
+        if let Arrival::Closed { think_ns, .. } = &mut self.load.arrival {
+            *think_ns *= times;
+        }
+        self.load.timeout_ns *= times;
+        self.load.give_up_ns *= times;
+        self.faults_ns *= times;
+        for fault in &mut self.faults {
+            fault.at_ns *= times;
+            fault.for_ns *= times;
+        }
+        self
     }
 }
 
@@ -350,7 +377,7 @@ fn draw_load(random: &mut Random, service: Service) -> Load {
         clients: pick(random, &[1, 2, 4, 8]),
         arrival: Arrival::Closed {
             outstanding: 1,
-            think_ns: pick(random, &[0, 2, 10, 40]) * MS + MS,
+            think_ns: pick(random, &[1, 10, 20, 40, 100]) * MS + MS,
         },
         mix: draw_mix(random, service),
         keys: Keys {

@@ -65,6 +65,7 @@ pub fn plan_of(
         load: workload.load.clone(),
         phases: workload.phases,
         faults_ns: 0,
+        slowness: 1,
         network: Network {
             latency: Latency::Constant(NETWORK_NS),
             calm_ns: NETWORK_NS,
