@@ -6,6 +6,9 @@
 //! happened to each (`check/groups.rs`), and tells registers by their zones (`check/zones.rs`) and
 //! counters by their sums (`check/counters.rs`). The few operations that cannot all be true are
 //! looked up in the end (`check/fault.rs`, `check/explain.rs`).
+//!
+//! A history that passes is replayed in the order that the replicas themselves report
+//! (`check/witness.rs`), if they report one: two checks that share nothing must agree.
 
 mod counters;
 mod explain;
@@ -15,6 +18,7 @@ mod partition;
 mod record;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod zones;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +37,8 @@ pub enum Verdict {
         operations: u64,
         /// Distinct keys.
         keys: u64,
+        /// What it was checked with.
+        methods: Methods,
         /// How long the check took, with reading the history.
         seconds: f64,
     },
@@ -43,6 +49,26 @@ pub enum Verdict {
         /// What is wrong, and with which operation.
         reason: String,
     },
+}
+
+/// What a history that passed was checked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// Zones and sums, which see only what clients saw.
+    Zones,
+    /// Zones and sums, and a replay in the order that the replicas report.
+    ZonesAndWitness,
+}
+
+impl Methods {
+    /// The methods in a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Zones => "zones",
+            Self::ZonesAndWitness => "zones + witness",
+        }
+    }
 }
 
 impl Verdict {
@@ -56,11 +82,12 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Linearizable { operations, keys, seconds } => write!(
+            Self::Linearizable { operations, keys, methods, seconds } => write!(
                 f,
-                "linearizable, {} ops on {} keys checked in {seconds:.1} s",
+                "linearizable: yes, {} ops, {} keys, {}, {seconds:.1} s",
                 crate::units::grouped(*operations),
-                crate::units::grouped(*keys)
+                crate::units::grouped(*keys),
+                methods.words()
             ),
             Self::Violation(violation) => write!(f, "NOT LINEARIZABLE: {violation}"),
             Self::Undecidable { reason } => write!(f, "cannot be judged: {reason}"),
@@ -122,16 +149,59 @@ pub fn check(
     clock_ns: &dyn Fn() -> u64,
 ) -> Result<Verdict, HistoryError> {
     let started_ns = clock_ns();
-    let mut checker = Checker::new(memory_bytes_max);
-    Ok(match checker.run(source)? {
-        Ok(()) => Verdict::Linearizable {
-            operations: checker.operations,
-            keys: checker.keys,
+    Ok(match run(source, memory_bytes_max, Broken::default())? {
+        Ok((operations, keys, methods)) => Verdict::Linearizable {
+            operations,
+            keys,
+            methods,
             seconds: clock_ns().saturating_sub(started_ns) as f64 / 1e9,
         },
         Err(Finding::Violation(violation)) => Verdict::Violation(violation),
         Err(Finding::Undecidable(reason)) => Verdict::Undecidable { reason },
     })
+}
+
+/// How the checker is broken on purpose: not at all, but in its own tests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Broken {
+    #[cfg(test)]
+    mutant: Option<tests::Mutant>,
+}
+
+impl Broken {
+    #[cfg(test)]
+    fn is(self, mutant: tests::Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
+
+/// Judges a history by each method; returns how many operations and keys it has.
+fn run(
+    source: &(impl Source + ?Sized),
+    memory_bytes_max: u64,
+    broken: Broken,
+) -> Result<Result<(u64, u64, Methods), Finding>, HistoryError> {
+    let mut checker = Checker::new(memory_bytes_max, broken);
+    if let Err(finding) = checker.run(source)? {
+        return Ok(Err(finding));
+    }
+    let (operations, keys) = (checker.operations, checker.keys);
+    let is_vacuous = !checker.intake.has_answers;
+    #[cfg(test)]
+    let is_vacuous = is_vacuous && !broken.is(tests::Mutant::EmptyIsChecked);
+    if is_vacuous {
+        let reason = match operations {
+            0 => "the history is empty, so nothing was checked".to_owned(),
+            _ => format!("none of {operations} operations was answered, so nothing was checked"),
+        };
+        return Ok(Err(Finding::Undecidable(reason)));
+    }
+    // Its memory, before the replay takes as much.
+    drop(checker);
+    let mut replay = witness::Replay::new(broken);
+    Ok(replay.check(source, operations, memory_bytes_max)?.map(|is_witnessed| {
+        (operations, keys, if is_witnessed { Methods::ZonesAndWitness } else { Methods::Zones })
+    }))
 }
 
 /// Why a history did not pass.
@@ -180,13 +250,13 @@ struct Checker {
 }
 
 impl Checker {
-    fn new(memory_bytes_max: u64) -> Self {
+    fn new(memory_bytes_max: u64, broken: Broken) -> Self {
         Self {
             memory_bytes_max,
-            intake: record::Intake::default(),
+            intake: record::Intake::new(broken),
             partitions: partition::Partitions::new(memory_bytes_max),
             groups: groups::Groups::default(),
-            registers: zones::RegisterCheck::default(),
+            registers: zones::RegisterCheck::new(broken),
             operations: 0,
             keys: 0,
         }

@@ -270,6 +270,9 @@ pub enum VerdictSummary {
         operations: u64,
         /// Distinct keys.
         keys: u64,
+        /// What it was checked with, as `zones + witness`.
+        #[serde(default)]
+        methods: String,
         /// How long the check took.
         seconds: f64,
     },
@@ -301,9 +304,13 @@ impl VerdictSummary {
     pub fn words(&self) -> String {
         match self {
             Self::Unchecked => "not checked".to_owned(),
-            Self::Linearizable { operations, seconds, .. } => {
-                let operations = crate::units::grouped(*operations);
-                format!("linearizable, {operations} ops checked in {seconds:.1} s")
+            Self::Linearizable { operations, keys, methods, seconds } => {
+                let (operations, keys) =
+                    (crate::units::grouped(*operations), crate::units::grouped(*keys));
+                let methods = if methods.is_empty() { "zones" } else { methods };
+                format!(
+                    "linearizable: yes, {operations} ops, {keys} keys, {methods}, {seconds:.1} s"
+                )
             }
             Self::Violation { key, rule, .. } => {
                 format!("NOT LINEARIZABLE: key {key}: {}", rule.words())
@@ -316,9 +323,12 @@ impl VerdictSummary {
 impl From<&Verdict> for VerdictSummary {
     fn from(verdict: &Verdict) -> Self {
         match verdict {
-            &Verdict::Linearizable { operations, keys, seconds } => {
-                Self::Linearizable { operations, keys, seconds }
-            }
+            &Verdict::Linearizable { operations, keys, methods, seconds } => Self::Linearizable {
+                operations,
+                keys,
+                methods: methods.words().to_owned(),
+                seconds,
+            },
             Verdict::Violation(violation) => Self::Violation {
                 key: violation.key,
                 rule: violation.rule,
@@ -339,11 +349,19 @@ mod tests {
             label: "abd".to_owned(),
             overall: LatencySummary { count: 4, ..LatencySummary::default() },
             threads: vec![ThreadUsage { cpu_seconds: 2.0, ..ThreadUsage::default() }],
-            verdict: VerdictSummary::Linearizable { operations: 1_000_000, keys: 2, seconds: 0.4 },
+            verdict: VerdictSummary::Linearizable {
+                operations: 1_000_000,
+                keys: 2,
+                methods: "zones + witness".to_owned(),
+                seconds: 0.4,
+            },
             ..ProtocolResult::default()
         };
         assert_eq!(result.cpu_seconds_per_million(), Some(500_000.0));
-        assert_eq!(result.verdict.words(), "linearizable, 1,000,000 ops checked in 0.4 s");
+        assert_eq!(
+            result.verdict.words(),
+            "linearizable: yes, 1,000,000 ops, 2 keys, zones + witness, 0.4 s"
+        );
         let summary = Summary {
             schema_version: SCHEMA_VERSION,
             workload: serde_json::json!({ "keys": 10 }),

@@ -233,7 +233,12 @@ pub(crate) mod tests {
                 ..LatencySummary::default()
             },
             limits: vec![Limit { percent: 61.8, ..Limit::default() }],
-            verdict: VerdictSummary::Linearizable { operations: 1000, keys: 1, seconds: 0.1 },
+            verdict: VerdictSummary::Linearizable {
+                operations: 1000,
+                keys: 1,
+                methods: "zones".to_owned(),
+                seconds: 0.1,
+            },
             ..ProtocolResult::default()
         };
         let results = (0..protocols)
@@ -281,7 +286,7 @@ pub(crate) mod tests {
         }];
         let text = render(&summary, false);
         assert_narrow(&text);
-        assert!(text.contains("linearizable, 1,000 ops checked in 0.1 s"));
+        assert!(text.contains("linearizable: yes, 1,000 ops, 1 keys, zones, 0.1 s"));
         assert!(text.contains("INVALID, not to be compared: load generator: fell behind"));
         assert!(text.contains("incomplete"));
         assert!(render(&summary, true).contains("\u{1b}[31m"));

@@ -44,6 +44,14 @@ pub enum Rule {
     SumUnexplained,
     /// Sums or values read go back while time goes on.
     SumsAgainstTime,
+    /// In the replicas' own order an operation found another value than the last one written.
+    PlaceAgainstValue,
+    /// In the replicas' own order an operation comes after one that began after its end.
+    PlaceAgainstTime,
+    /// Two writes of a key have one place in the replicas' own order.
+    PlaceShared,
+    /// Of two answered writes only one has a place in the replicas' own order.
+    PlaceMissing,
 }
 
 impl Rule {
@@ -69,6 +77,14 @@ impl Rule {
             Self::SumsOverlap => "two adds counted from the same sum",
             Self::SumUnexplained => "no adds amount to this sum",
             Self::SumsAgainstTime => "a sum fell back behind one that was answered before",
+            Self::PlaceAgainstValue => {
+                "in the order of versions, an operation found another value than the last one"
+            }
+            Self::PlaceAgainstTime => {
+                "in the order of versions, an operation comes after one that began after its end"
+            }
+            Self::PlaceShared => "two writes have the same version",
+            Self::PlaceMissing => "one answered write has a version, and another one has none",
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Most operations are one [`Record`]. Those that name two values are two, one right after the
 //! other: a compare-and-swap and an add, and whatever failed after it had found something.
 
-use super::Finding;
 use super::explain::malformed;
+use super::{Broken, Finding};
 use crate::history::{Kind, Operation, Outcome};
 
 /// Bits of a time. The other bits of its word say something else.
@@ -162,11 +162,17 @@ pub(super) struct Intake {
     /// Where times count from, once the first operation has said so.
     origin_ns: u64,
     has_begun: bool,
-    #[cfg(test)]
-    pub(super) mutant: Option<super::tests::Mutant>,
+    /// Whether any operation was answered.
+    pub(super) has_answers: bool,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only mutants look at it"))]
+    broken: Broken,
 }
 
 impl Intake {
+    pub(super) fn new(broken: Broken) -> Self {
+        Self { broken, ..Self::default() }
+    }
+
     /// Fixes where times count from, unless it is fixed already.
     pub(super) fn begin_at(&mut self, first: &Operation) {
         if !self.has_begun {
@@ -183,10 +189,11 @@ impl Intake {
 
     /// The record of an operation, or the first of two. Fails if no client could have recorded it.
     #[inline]
-    pub(super) fn record(&self, operation: &Operation) -> Result<Record, Finding> {
+    pub(super) fn record(&mut self, operation: &Operation) -> Result<Record, Finding> {
         let Shape { flags, endless } = SHAPES[operation.kind as usize][operation.outcome as usize];
         #[cfg(test)]
         let flags = self.mutated(flags);
+        self.has_answers |= endless == 0;
         let start = self.time(operation.start_ns);
         let end = self.time(operation.end_ns);
         // All conditions at once, because they always hold: it starts after time 0, has an answer
@@ -207,7 +214,7 @@ impl Intake {
     #[cfg(test)]
     fn mutated(&self, flags: u64) -> u64 {
         let is_unanswered_swap = flags & (SWAP | UNANSWERED) == SWAP | UNANSWERED;
-        if self.mutant != Some(super::tests::Mutant::TimeoutIsOk) {
+        if !self.broken.is(super::tests::Mutant::TimeoutIsOk) {
             flags
         } else if is_unanswered_swap {
             flags ^ (WRITTEN | UNANSWERED)

@@ -1,5 +1,6 @@
 //! The checker against exhaustive search, against planted violations, and broken on purpose.
 
+mod mutants;
 mod oracle;
 mod planted;
 
@@ -16,15 +17,12 @@ pub(super) enum Mutant {
     TimeoutIsOk,
     /// Compares each forward zone with itself instead of the next one.
     CompareWithItself,
-}
-
-impl Mutant {
-    const ALL: [Self; 4] = [
-        Self::SkipBackwardZones,
-        Self::IgnoreUnansweredWrites,
-        Self::TimeoutIsOk,
-        Self::CompareWithItself,
-    ];
+    /// Takes a history in which nothing was answered for one that was checked.
+    EmptyIsChecked,
+    /// Replays in the order of versions without asking for real time.
+    WitnessIgnoresTime,
+    /// Leaves out compare-and-swaps that failed when it replays.
+    WitnessIgnoresFailedSwaps,
 }
 
 fn operation(kind: Kind, outcome: Outcome, start_ns: u64, end_ns: u64) -> Operation {
@@ -65,4 +63,9 @@ fn unknown(operation: Operation) -> Operation {
 
 fn refused(operation: Operation) -> Operation {
     Operation { outcome: Outcome::Refused, observed: 0, ..operation }
+}
+
+/// The operation at this place of the replicas' own order.
+fn at(version: u64, operation: Operation) -> Operation {
+    Operation { version, ..operation }
 }

@@ -15,6 +15,7 @@
 //!
 //! A write without an answer counts only if somebody saw its value; then it ends never.
 
+use super::Broken;
 use super::explain::Rule;
 use super::fault::{Fault, Role};
 use super::groups::{Group, Groups, NONE};
@@ -54,11 +55,15 @@ pub(super) struct RegisterCheck {
     zones: Vec<Zone>,
     /// For each key, where its next zone goes; then where its zones end.
     ends: Vec<u32>,
-    #[cfg(test)]
-    pub(super) mutant: Option<super::tests::Mutant>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only mutants look at it"))]
+    broken: Broken,
 }
 
 impl RegisterCheck {
+    pub(super) fn new(broken: Broken) -> Self {
+        Self { broken, ..Self::default() }
+    }
+
     /// Judges all groups but those of counters.
     pub(super) fn check(&mut self, groups: &mut Groups) -> Result<(), Box<Fault>> {
         settle_unanswered_swaps(groups)?;
@@ -71,7 +76,7 @@ impl RegisterCheck {
         let value = group.value;
         let writer = Role::Writer(value);
         #[cfg(test)]
-        if self.mutant == Some(super::tests::Mutant::IgnoreUnansweredWrites)
+        if self.broken.is(super::tests::Mutant::IgnoreUnansweredWrites)
             && group.has(UNANSWERED)
             && group.is_seen()
         {
@@ -146,7 +151,7 @@ impl RegisterCheck {
             let mut current_end = 0;
             for (at, zone) in zones.iter().enumerate() {
                 #[cfg(test)]
-                match self.mutant {
+                match self.broken.mutant {
                     Some(super::tests::Mutant::CompareWithItself) if zone.is_forward() => {
                         current_end = zone.end;
                     }
