@@ -13,7 +13,7 @@ use synod::limits;
 use synod::registry::{self, Visit};
 use synod::run::{self, Options};
 use synod::sim::campaign;
-use synod::sim::{self, plan::Plan};
+use synod::sim::{self, plan::Plan, trace};
 use synod_protocols::protocol::Protocol;
 use synod_results::run_folder::RunFolder;
 use synod_results::{compare, table, timeline};
@@ -115,8 +115,8 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         seeds: u64,
         /// The first seed.
-        #[arg(long, default_value_t = 1)]
-        first: u64,
+        #[arg(long, value_name = "FIRST", default_value_t = 1)]
+        seed: u64,
         /// Threads; as many as there are processors if not given.
         #[arg(long)]
         jobs: Option<usize>,
@@ -126,6 +126,9 @@ enum Command {
         /// Run the first seed only and print its messages.
         #[arg(long)]
         trace: bool,
+        /// Draw the last messages of the first seed as a time-space diagram.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Print the JSON schema of workload files.
     Schema,
@@ -178,17 +181,19 @@ fn main() -> ExitCode {
         },
         Command::Show { folder } => show(&folder),
         Command::Compare { first, second } => compare(&first, &second),
-        Command::Campaign { protocol, seeds, first, jobs, twice, trace } => {
+        Command::Campaign { protocol, seeds, seed: first, jobs, twice, trace, svg } => {
             let jobs = jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
             let options = campaign::Options { first, seeds, jobs: jobs.unwrap_or(1), twice };
             let name = protocol.clone();
-            registry::with_protocol(&protocol, Campaign { options, trace }).unwrap_or_else(|| {
-                let known = registry::NAMES.join(", ");
-                fail(
-                    &format!("--protocol {name}: no such protocol; use one of {known}"),
-                    exit::BAD_INPUT,
-                )
-            })
+            registry::with_protocol(&protocol, Campaign { options, trace, svg }).unwrap_or_else(
+                || {
+                    let known = registry::NAMES.join(", ");
+                    fail(
+                        &format!("--protocol {name}: no such protocol; use one of {known}"),
+                        exit::BAD_INPUT,
+                    )
+                },
+            )
         }
         Command::Schema => {
             let schema = schema(&registry::catalog());
@@ -265,6 +270,7 @@ fn run(file: &Path, set: &[String], runs: PathBuf, limits: bool, simulated: bool
 struct Campaign {
     options: campaign::Options,
     trace: bool,
+    svg: Option<PathBuf>,
 }
 
 impl Visit for Campaign {
@@ -272,12 +278,9 @@ impl Visit for Campaign {
 
     #[expect(clippy::disallowed_methods, reason = "how fast it goes is for people")]
     fn visit<P: Protocol + 'static>(self) -> ExitCode {
-        let Self { options, trace } = self;
-        if trace {
-            for line in sim::trace::<P>(&Plan::draw::<P>(options.first)) {
-                println!("{line}");
-            }
-            return ExitCode::SUCCESS;
+        let Self { options, trace, svg } = self;
+        if trace || svg.is_some() {
+            return show_trace::<P>(options.first, trace, svg.as_deref());
         }
         let began = Instant::now();
         let terminal = io::stderr().is_terminal();
@@ -296,6 +299,25 @@ impl Visit for Campaign {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(exit::CHECK_FAILED)
+        }
+    }
+}
+
+/// Messages in a diagram: more cannot be read.
+const DIAGRAM_MESSAGES: usize = 80;
+
+fn show_trace<P: Protocol>(seed: u64, as_text: bool, svg: Option<&Path>) -> ExitCode {
+    let lines = sim::messages::<P>(&Plan::draw::<P>(seed));
+    if as_text {
+        lines.iter().for_each(|line| println!("{line}"));
+    }
+    let Some(file) = svg else { return ExitCode::SUCCESS };
+    let last = &lines[lines.len().saturating_sub(DIAGRAM_MESSAGES)..];
+    let diagram = trace::svg(&format!("{}, the end of seed {seed}", P::NAME), last);
+    match std::fs::write(file, diagram) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            fail(&format!("{} cannot be written: {error}", file.display()), exit::ENVIRONMENT)
         }
     }
 }

@@ -107,6 +107,15 @@ impl fmt::Display for Fatal {
     }
 }
 
+/// How a replica with a log started.
+#[derive(Debug)]
+pub struct Opened {
+    /// Records that were replayed.
+    pub records: u64,
+    /// Why it starts with nothing, to be made whole by the others, if it does.
+    pub loss: Option<String>,
+}
+
 /// Why a log could not be opened.
 struct Trouble {
     sentence: String,
@@ -148,7 +157,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
     }
 
     /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
-    /// follows. Returns how many records there were. When what was durable is damaged or gone, and
+    /// follows. When what was durable is damaged or gone, and
     /// the protocol can bear that, all of it is thrown away and got back from the others.
     ///
     /// # Errors
@@ -158,29 +167,24 @@ impl<P: Protocol, I: Io> Node<P, I> {
         io: I,
         storage: impl Fn() -> std::io::Result<I::Storage>,
         limits: WalLimits,
-    ) -> Result<(Self, u64), String> {
+    ) -> Result<(Self, Opened), String> {
         let repairs = P::REPAIRS && settings.protocol.replicas > 1;
         let founding = settings.founding;
         let mut node = Self::new(settings, io);
         let trouble = match node.recover(storage().map_err(Trouble::from)?, limits, founding) {
-            Ok(records) => return Ok((node, records)),
+            Ok(records) => return Ok((node, Opened { records, loss: None })),
             Err(trouble) => trouble,
         };
         if !repairs || !trouble.is_loss {
             return Err(trouble.sentence);
         }
-        eprintln!(
-            "replica {}: {}: starting with nothing, to be made whole by the others",
-            node.body.id(),
-            trouble.sentence
-        );
         let mut settings = node.body.settings().clone();
         settings.protocol.lost = true;
         let mut node = Self::new(settings, node.io);
         let mut storage = storage().map_err(Trouble::from)?;
         storage.lose().map_err(Trouble::from)?;
         node.open_log(storage, limits, Lsn(0)).map_err(|trouble| trouble.sentence)?;
-        Ok((node, 0))
+        Ok((node, Opened { records: 0, loss: Some(trouble.sentence) }))
     }
 
     /// Comes to the state of an earlier life, if there was one.

@@ -431,8 +431,14 @@ impl GroupThread {
             enlist.writes_in_flight,
             self.settings.sync_each,
         );
-        let (node, records) = Node::open(self.settings.clone(), io, storage, limits)?;
-        Ok((node, usize::try_from(records).expect("counted in memory")))
+        let (node, opened) = Node::open(self.settings.clone(), io, storage, limits)?;
+        if let Some(loss) = opened.loss {
+            let id = enlist.id;
+            eprintln!(
+                "replica {id}: {loss}: starting with nothing, to be made whole by the others"
+            );
+        }
+        Ok((node, usize::try_from(opened.records).expect("counted in memory")))
     }
 
     fn serve<P: Protocol, I: Io>(&self, node: &mut Node<P, I>) -> Result<(), String> {

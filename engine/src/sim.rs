@@ -18,6 +18,7 @@ pub mod models;
 mod network;
 pub mod observe;
 pub mod plan;
+pub mod trace;
 pub mod workload;
 pub(crate) mod world;
 
@@ -28,8 +29,9 @@ use synod_results::history::Operation;
 use synod_workloads::{Concern, Random};
 
 pub use self::network::Traffic;
-use self::observe::{Seen, TraceLine};
+use self::observe::Seen;
 use self::plan::Plan;
+use self::trace::TraceLine;
 pub use self::world::Tally;
 use self::world::{Ended, World};
 use crate::load::{Piece, Recording};
@@ -212,6 +214,6 @@ fn check_history(history: &[Operation]) -> Option<Failure> {
 
 /// The messages of a run, for people.
 #[must_use]
-pub fn trace<P: Protocol>(plan: &Plan) -> Vec<TraceLine> {
-    run::<P>(plan, true).seen.trace.unwrap_or_default()
+pub fn messages<P: Protocol>(plan: &Plan) -> Vec<TraceLine> {
+    run::<P>(plan, true).seen.into_trace()
 }

@@ -49,6 +49,8 @@ pub struct Totals {
     pub simulated_ns: u64,
     /// Events.
     pub events: u64,
+    /// The checksums of all runs' events together, whatever their order.
+    pub trace: u64,
     /// Steps of protocols.
     pub steps: u64,
     /// Operations of clients, and those with unknown outcome.
@@ -102,6 +104,7 @@ impl Totals {
         self.seeds += 1;
         self.simulated_ns += outcome.simulated_ns;
         self.events += outcome.tally.events;
+        self.trace ^= outcome.tally.trace;
         self.steps += outcome.seen.steps;
         self.operations += outcome.operations;
         self.unknown += outcome.unknown;
@@ -119,6 +122,7 @@ impl Totals {
         self.seeds += other.seeds;
         self.simulated_ns += other.simulated_ns;
         self.events += other.events;
+        self.trace ^= other.trace;
         self.steps += other.steps;
         self.operations += other.operations;
         self.unknown += other.unknown;
@@ -268,11 +272,12 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
     );
     let _ = writeln!(
         out,
-        "{} operations ({} unknown), {} protocol steps, longest recovery {:.1} s",
+        "{} operations ({} unknown), {} protocol steps, longest recovery {:.1} s, trace {:016x}",
         totals.operations,
         totals.unknown,
         totals.steps,
         Duration::from_nanos(totals.recovery_ns_max).as_secs_f64(),
+        totals.trace,
     );
     let _ = writeln!(out, "faults:");
     for (action, count) in Action::ALL.iter().zip(totals.faults) {
@@ -285,7 +290,7 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
     for failed in &totals.failed {
         let _ = writeln!(
             out,
-            "FAILED {}: {}\n  again: synod campaign --protocol {protocol} --first {} --seeds 1",
+            "FAILED {}: {}\n  again: synod campaign --protocol {protocol} --seed {} --seeds 1",
             failed.failure.check.name(),
             failed.failure.sentence,
             failed.seed,

@@ -9,13 +9,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use synod_protocols::command::Status;
 use synod_protocols::protocol::{
     Config, Conflict, Context, Input, Parameter, Protocol, Register, Role, Service,
 };
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+
+use super::trace::{Trace, TraceLine};
 
 thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
@@ -41,34 +42,29 @@ pub struct Seen {
     /// Steps of all protocols.
     pub steps: u64,
     /// The messages of the run, if they are wanted.
-    pub trace: Option<Vec<TraceLine>>,
-}
-
-/// One message, when it was handled.
-#[derive(Clone, Debug)]
-pub struct TraceLine {
-    /// The receiver's clock.
-    pub at: Time,
-    /// The sender; the receiver itself for timers and requests.
-    pub from: ReplicaId,
-    /// The receiver.
-    pub to: ReplicaId,
-    /// The message and the number of commands beside it.
-    pub what: String,
-}
-
-impl fmt::Display for TraceLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = Duration::from_nanos(self.at.0).as_secs_f64() * 1e3;
-        write!(f, "{milliseconds:>14.4} ms  {} -> {}  {}", self.from, self.to, self.what)
-    }
+    trace: Option<Trace>,
 }
 
 impl Seen {
     /// Starts a new world on this thread.
     pub fn begin(trace: bool) {
-        let trace = trace.then(Vec::new);
+        let trace = trace.then(Trace::default);
         SEEN.with_borrow_mut(|seen| *seen = Self { trace, ..Self::default() });
+    }
+
+    /// The messages of the run in order of time; none if they were not wanted.
+    #[must_use]
+    pub fn into_trace(self) -> Vec<TraceLine> {
+        self.trace.map_or_else(Vec::new, Trace::finish)
+    }
+
+    /// The world's time, for the trace.
+    pub fn tick(now_ns: u64) {
+        SEEN.with_borrow_mut(|seen| {
+            if let Some(trace) = &mut seen.trace {
+                trace.now_ns = now_ns;
+            }
+        });
     }
 
     /// A replica of this group starts next.
@@ -121,24 +117,30 @@ pub struct Observed<P> {
 }
 
 impl<P: Protocol> Observed<P> {
-    fn note(&mut self, input: &Input<P::Message>, now: Time) {
+    fn note(&mut self, input: &Input<P::Message>) {
         let id = self.id;
         SEEN.with_borrow_mut(|seen| {
             seen.steps += 1;
             seen.installs += u64::from(matches!(input, Input::Installed { .. }));
             let Some(trace) = &mut seen.trace else { return };
-            let (from, what) = match input {
+            match input {
                 Input::Message { from, message, payload } => {
-                    (*from, format!("{message:?} +{}", payload.commands))
+                    trace.handled(*from, id, describe(message, *payload));
                 }
-                Input::Requests(batch) => (id, format!("Requests +{}", batch.commands)),
+                Input::Requests(batch) => {
+                    trace.happened(id, format!("Requests +{}", batch.commands));
+                }
                 Input::Started | Input::Timeout | Input::Installed { .. } => {
-                    (id, format!("{input:?}"))
+                    trace.happened(id, format!("{input:?}"));
                 }
-            };
-            trace.push(TraceLine { at: now, from, to: id, what });
+            }
         });
     }
+}
+
+/// A message and the number of commands beside it.
+fn describe(message: &impl fmt::Debug, payload: Payload) -> String {
+    format!("{message:?} +{}", payload.commands)
 }
 
 impl<P: Protocol> Protocol for Observed<P> {
@@ -168,7 +170,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     }
 
     fn step<C: Context<Self>>(&mut self, input: Input<P::Message>, cx: &mut C) {
-        self.note(&input, cx.now());
+        self.note(&input);
         self.protocol.step(input, &mut Watch { id: self.id, group: self.group, cx });
         self.protocol.check();
         let leads = self.protocol.role() == Role::Leader;
@@ -210,6 +212,16 @@ struct Watch<'a, C> {
     cx: &'a mut C,
 }
 
+impl<C> Watch<'_, C> {
+    fn note_sent(&self, to: ReplicaId, message: &impl fmt::Debug, payload: Payload) {
+        SEEN.with_borrow_mut(|seen| {
+            if let Some(trace) = &mut seen.trace {
+                trace.sent(self.id, to, describe(message, payload));
+            }
+        });
+    }
+}
+
 impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
     fn now(&self) -> Time {
         self.cx.now()
@@ -224,10 +236,12 @@ impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
     }
 
     fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        self.note_sent(to, &message, payload);
         self.cx.send(to, message, payload);
     }
 
     fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
+        self.note_sent(to, &message, payload);
         self.cx.send_now(to, message, payload);
     }
 

@@ -25,7 +25,7 @@ use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
 use crate::load::{self, LoadThread, Noticed, Recording, Shared};
-use crate::node::{Counters, Node, Settings};
+use crate::node::{Counters, Node, Opened, Settings};
 use crate::wal::LogWrite;
 
 /// After a disk has failed the process is started again after so long, on a repaired disk.
@@ -268,18 +268,18 @@ impl<P: Protocol> World<P> {
         let io = Emulated::new(SimulatedIo::new(port), control, peers, seed);
         Seen::enter(settings.group);
         let opened = match self.plan.log {
-            None => Ok((Node::new(settings, io), 0)),
+            None => Ok((Node::new(settings, io), Opened { records: 0, loss: None })),
             Some(limits) => {
                 let disk = self.machines[machine].disk.clone();
                 Node::open(settings, io, || Ok(disk.clone()), limits)
             }
         };
         match opened {
-            Ok((node, records)) => {
-                self.tally.lost += u64::from(self.machines[machine].disk.is_lost());
+            Ok((node, opened)) => {
+                self.tally.lost += u64::from(opened.loss.is_some());
                 let place = &mut self.machines[machine];
                 place.process = Process::Replica(Box::new(node));
-                (place.replayed, place.last_words) = (records, None);
+                (place.replayed, place.last_words) = (opened.records, None);
                 self.turn_by(machine, self.now);
             }
             Err(_) if self.machines[machine].disk.is_faulty() => self.repair_later(machine),
@@ -408,6 +408,7 @@ impl<P: Protocol> World<P> {
             (port.inbox.len() as u64, bytes as u64)
         };
         self.trace(number, arrivals, received);
+        Seen::tick(self.now);
         let machine = &mut self.machines[number];
         let commands = machine.commands();
         let mut last_words = None;
