@@ -222,7 +222,7 @@ impl<I: Io> Io for Emulated<I> {
             Event::Written(token, buffer, Ok(())) if now < stalled_until => {
                 withheld.push_back(Withheld { token, buffer, since: now });
             }
-            Event::Connected(_) | Event::Written(..) => handle(event),
+            Event::Woke(_) | Event::Connected(_) | Event::Written(..) => handle(event),
         });
         self.tell_writes(&mut handle);
     }

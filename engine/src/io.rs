@@ -48,6 +48,8 @@ impl fmt::Display for Address {
 /// What happened.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// It is this time now; whatever follows has happened before it.
+    Woke(Time),
     /// Somebody connected to the listener.
     Accepted(LinkId),
     /// A connection that this side asked for is there.
@@ -65,7 +67,7 @@ pub trait Io {
     /// Where logs are.
     type Storage: Storage;
 
-    /// The time when the last [`Io::poll`] returned.
+    /// The time of the last [`Event::Woke`].
     fn now(&self) -> Time;
 
     /// When there is something to do in here although nothing happens outside.
@@ -87,6 +89,6 @@ pub trait Io {
     fn write(&mut self, storage: &mut Self::Storage, write: LogWrite);
 
     /// Submits everything started, waits for something to happen, but not beyond `until`, and
-    /// hands over all that happened.
+    /// hands over all that happened, after the time at which it was found.
     fn poll(&mut self, until: Time, handle: impl FnMut(Event<'_>));
 }

@@ -245,16 +245,17 @@ impl<I: Io> LoadThread<I> {
     pub fn turn(&mut self) -> bool {
         let until = self.deadline();
         let core = &mut self.core;
-        let before = core.completed;
+        let (before, looked_at) = (core.completed, core.now);
         self.io.poll(until, |event| match event {
             Event::Connected(link) => core.slots.greet(link),
             Event::Received(link, bytes) => core.receive(link, bytes),
             Event::Closed(link) => core.slots.lost(link, core.now),
+            // An answer that came during a sleep came now, not before it.
+            Event::Woke(now) => core.now = now,
             Event::Accepted(_) | Event::Written(..) => {}
         });
-        let now = self.io.now();
-        let late_ns = now.since(core.now);
-        core.now = now;
+        let now = core.now;
+        let late_ns = now.since(looked_at);
         self.advance_stage();
         self.core.start_what_is_due();
         if now >= self.scan_at {

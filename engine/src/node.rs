@@ -289,6 +289,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let (protocol, body) = (&mut self.protocol, &mut self.body);
         let mut fatal = None;
         self.io.poll(until, |event| match event {
+            Event::Woke(now) => body.set_now(now),
             Event::Accepted(link) => body.accept(link),
             Event::Connected(link) => body.greet(link),
             Event::Received(link, bytes) => receive(protocol, body, link, bytes),
@@ -296,7 +297,6 @@ impl<P: Protocol, I: Io> Node<P, I> {
             Event::Written(token, buffer, Ok(())) => body.written(token, buffer),
             Event::Written(_, _, Err(error)) => fatal = Some(error),
         });
-        self.body.set_now(self.io.now());
         self.body.drop_silent_strangers();
         self.body.release_held();
         self.run_protocol();

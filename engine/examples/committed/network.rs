@@ -116,6 +116,7 @@ impl Io for MemoryIo {
     }
 
     fn poll(&mut self, _until: Time, mut handle: impl FnMut(Event<'_>)) {
+        handle(Event::Woke(self.now()));
         let mut place = 0;
         loop {
             let mut state = self.network.borrow_mut();

@@ -183,6 +183,12 @@ impl MemoryIo {
         place.link.as_ref().filter(|_| place.generation == link.generation)
     }
 
+    /// Looks at the clock.
+    fn wake(&mut self, handle: &mut impl FnMut(Event<'_>)) {
+        self.now = clock();
+        handle(Event::Woke(self.now));
+    }
+
     /// Hands over what has happened, but no more bytes than one turn should have. True when
     /// something has.
     fn reap(&mut self, handle: &mut impl FnMut(Event<'_>)) -> bool {
@@ -304,14 +310,14 @@ impl Io for MemoryIo {
     }
 
     fn poll(&mut self, until: Time, mut handle: impl FnMut(Event<'_>)) {
+        self.wake(&mut handle);
         if !self.reap(&mut handle) && self.now < until {
             self.wait_for_work(until);
-            self.now = clock();
+            self.wake(&mut handle);
             if !self.reap(&mut handle) {
                 return;
             }
         }
-        self.now = clock();
         self.busy_at = self.now;
     }
 }

@@ -172,6 +172,7 @@ impl Io for SimulatedIo {
 
     fn poll(&mut self, _until: Time, mut handle: impl FnMut(Event<'_>)) {
         self.now = self.port.borrow().now;
+        handle(Event::Woke(self.now));
         while let Some(arrival) = self.next() {
             match arrival {
                 Arrival::Accepted(link) => handle(Event::Accepted(link)),

@@ -230,6 +230,12 @@ impl Uring {
         unsafe { self.ring.push(&entry) };
     }
 
+    /// Looks at the clock.
+    fn wake(&mut self, handle: &mut impl FnMut(Event<'_>)) {
+        self.now = clock();
+        handle(Event::Woke(self.now));
+    }
+
     /// Handles the completions that are there, but takes in no more bytes than one turn should
     /// have. True when there was one.
     fn reap(&mut self, handle: &mut impl FnMut(Event<'_>)) -> bool {
@@ -428,6 +434,7 @@ impl Io for Uring {
             self.enters += 1;
             self.ring.enter(0, None).expect("the ring accepts what is submitted");
         }
+        self.wake(&mut handle);
         if !self.reap(&mut handle) {
             if self.now < until {
                 self.wait_for_work(until).expect("the ring can wait");
@@ -435,12 +442,11 @@ impl Io for Uring {
                 // Whoever has timed work in every turn must still let others work.
                 self.offer_processor();
             }
-            self.now = clock();
+            self.wake(&mut handle);
             if !self.reap(&mut handle) {
                 return;
             }
         }
-        self.now = clock();
         self.busy_at = self.now;
     }
 }

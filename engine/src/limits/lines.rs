@@ -80,6 +80,7 @@ pub(super) fn play(
     while !role.is_over(io.now()) {
         let mut failed = None;
         io.poll(Time::NEVER, |event| match event {
+            Event::Woke(_) => {}
             Event::Accepted(link) => lines.open(link, role),
             Event::Received(link, bytes) => {
                 let line = link.index as usize;

@@ -83,6 +83,7 @@ impl Io for WireIo {
     }
 
     fn poll(&mut self, _until: Time, mut handle: impl FnMut(Event<'_>)) {
+        handle(Event::Woke(self.now()));
         loop {
             let Some(arrival) = self.0.borrow_mut().inbox.pop_front() else { return };
             match arrival {

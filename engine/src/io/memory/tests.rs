@@ -18,6 +18,7 @@ impl Told {
 
     fn turn_until(&mut self, io: &mut MemoryIo, until: Time) {
         io.poll(until, |event| match event {
+            Event::Woke(_) => {}
             Event::Accepted(link) => self.accepted.push(link),
             Event::Connected(link) => self.connected.push(link),
             Event::Received(_, bytes) => self.bytes.extend_from_slice(bytes),
