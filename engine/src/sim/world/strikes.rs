@@ -86,13 +86,15 @@ impl<P: Protocol> World<P> {
         }
     }
 
-    /// Whether a replica may lose what it promised: all others must be there to tell it, with
-    /// whatever was agreed on one of their disks.
+    /// Whether a replica may lose what it promised: all others must be able to tell it, with whatever
+    /// was agreed on one of their disks. One that has got a snapshot and still needs what the sender
+    /// knows beyond it is not.
     fn may_forget(&self, replica: usize) -> bool {
         let others = || (0..self.replicas()).filter(|&other| other != replica);
         let intact = |machine: usize| {
             let machine = &self.machines[machine];
-            !machine.tainted && !machine.disk.is_lost()
+            let needs_others = machine.node().is_some_and(|node| node.applied().is_none());
+            !machine.tainted && !machine.disk.is_lost() && !needs_others
         };
         P::REPAIRS
             && self.plan.log.is_some()
