@@ -19,8 +19,6 @@ pub(crate) enum Mutation {
     /// The end of a write is reported as that of another one that is under way.
     ConfusesWrites,
     // The log.
-    /// Recovery takes damage in the middle of the log for its torn end.
-    CutsDamage,
     /// A record or a mark counts wherever it lies and whenever it was written.
     IgnoresPlace,
     /// The last record of the log is not replayed.

@@ -323,8 +323,6 @@ impl<S: Storage> Walk<'_, S> {
         // A recycled segment holds what was earlier in the log. What was later got here by mistake.
         let misplaced = mark.link.lsn > lsn;
         let knows_more = mark.link.lsn == lsn && mark.durable > self.at;
-        #[cfg(test)]
-        let knows_more = knows_more && !Mutation::CutsDamage.is_on();
         if misplaced || knows_more {
             return Err(LogError::Damaged {
                 file: self.segments.name(self.at),
