@@ -15,6 +15,10 @@
 pub mod campaign;
 pub mod disk;
 pub mod models;
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+pub(crate) mod mutation;
 mod network;
 pub mod observe;
 pub mod plan;

@@ -26,7 +26,6 @@ fn simulate(file: &str, set: &[&str]) -> Summary {
     summary
 }
 
-
 #[test]
 fn a_seed_gives_the_same_result_again_and_another_one_another() {
     let run = |seed: &str| {

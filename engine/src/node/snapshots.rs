@@ -9,6 +9,8 @@ use super::Trouble;
 use super::connections::Connections;
 use super::state::State;
 use crate::frame::{self, Kind};
+#[cfg(test)]
+use crate::sim::mutation::Mutation;
 use crate::snapshot::{
     Capture, Install, Installing, Progress, Restored, chunk_number, next_chunk_bytes,
 };
@@ -119,6 +121,8 @@ impl Snapshots {
     /// The protocol's checkpoint ends here in the log.
     pub(super) fn checkpointed(&mut self, until: Lsn) {
         if let Some(saving) = &mut self.saving {
+            #[cfg(test)]
+            let until = if Mutation::CutsLogEarly.is_on() { saving.from } else { until };
             saving.until = until;
         }
     }
@@ -263,6 +267,8 @@ impl Snapshots {
 
 /// Makes the snapshot that was written the one that counts.
 fn commit<S: Storage>(wal: &mut Wal<S>, from: Lsn, slot: Slot) -> std::io::Result<()> {
+    #[cfg(test)]
+    let from = if Mutation::SkipsToDurable.is_on() { wal.durable() } else { from };
     wal.storage_mut().snapshot_append(&trailer(from, slot))?;
     wal.storage_mut().snapshot_commit()
 }

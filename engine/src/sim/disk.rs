@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use synod_workloads::Random;
 
+#[cfg(test)]
+use super::mutation::Mutation;
 use crate::wal::{LogWrite, MemoryStorage, SegmentId, Storage};
 
 /// What a disk writes at once or not at all.
@@ -29,7 +31,14 @@ struct Contents {
     full: bool,
     /// The last completed writes, the oldest first: where and how long they were.
     recent: VecDeque<(SegmentId, usize, usize)>,
+    /// Writes that a broken disk has ended before they were on it, the oldest first.
+    #[cfg(test)]
+    cache: VecDeque<(SegmentId, usize, Vec<u8>)>,
 }
+
+/// So many writes fit the cache of a broken disk.
+#[cfg(test)]
+const CACHE_WRITES_MAX: usize = 4;
 
 /// Damage keeps off so many of the last writes. What follows them may not say yet that they were
 /// durable, and a log cannot tell their loss from a torn tail: no protocol survives that.
@@ -38,6 +47,10 @@ const RECENT_WRITES: usize = 8;
 impl SimulatedDisk {
     /// The write is on the disk.
     pub fn complete(&self, write: &LogWrite) {
+        #[cfg(test)]
+        if Mutation::CachesWrites.is_on() {
+            return self.cache(write);
+        }
         self.put(write.segment, write.offset, write.bytes());
         let recent = &mut self.0.borrow_mut().recent;
         if recent.len() == RECENT_WRITES {
@@ -55,6 +68,28 @@ impl SimulatedDisk {
                 self.put(write.segment, write.offset + number * SECTOR_BYTES, sector);
             }
         }
+    }
+
+    /// The write is in the cache of a broken disk.
+    #[cfg(test)]
+    fn cache(&self, write: &LogWrite) {
+        let cache = &mut self.0.borrow_mut().cache;
+        cache.push_back((write.segment, write.offset, write.bytes().to_vec()));
+        let oldest = if cache.len() > CACHE_WRITES_MAX { cache.pop_front() } else { None };
+        self.destage(oldest);
+    }
+
+    #[cfg(test)]
+    fn destage(&self, writes: impl IntoIterator<Item = (SegmentId, usize, Vec<u8>)>) {
+        for (segment, offset, bytes) in writes {
+            self.put(segment, offset, &bytes);
+        }
+    }
+
+    /// What is only in the cache of a broken disk is gone.
+    #[cfg(test)]
+    pub fn lose_cache(&self) {
+        self.0.borrow_mut().cache.clear();
     }
 
     fn put(&self, segment: SegmentId, offset: usize, bytes: &[u8]) {
@@ -214,6 +249,11 @@ impl Storage for SimulatedDisk {
     }
 
     fn recycle(&mut self, from: SegmentId, to: SegmentId) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            let cached = std::mem::take(&mut self.0.borrow_mut().cache);
+            self.destage(cached);
+        }
         self.attempt(|storage| storage.recycle(from, to))
     }
 
@@ -239,6 +279,10 @@ impl Storage for SimulatedDisk {
     }
 
     fn is_lost(&mut self) -> io::Result<bool> {
+        #[cfg(test)]
+        if Mutation::RegainsEarly.is_on() {
+            self.attempt(Storage::regain)?;
+        }
         self.attempt(Storage::is_lost)
     }
 

@@ -6,6 +6,9 @@
 //! A node makes its protocol itself, so what all replicas of a simulated world share lies in the
 //! thread, which runs one world at a time.
 
+#[cfg(test)]
+mod broken;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +19,8 @@ use synod_protocols::protocol::{
 };
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 
+#[cfg(test)]
+use super::mutation::Mutation;
 use super::trace::{Trace, TraceLine};
 
 thread_local! {
@@ -109,11 +114,13 @@ impl Seen {
 
 /// The protocol `P`, watched.
 #[derive(Debug)]
-pub struct Observed<P> {
+pub struct Observed<P: Protocol> {
     protocol: P,
     id: ReplicaId,
     group: u16,
     leads: bool,
+    #[cfg(test)]
+    broken: broken::Broken<P>,
 }
 
 impl<P: Protocol> Observed<P> {
@@ -160,18 +167,32 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn new(config: &Config) -> Self {
         let group = SEEN.with_borrow(|seen| seen.group);
-        Self { protocol: P::new(config), id: config.id, group, leads: false }
+        Self {
+            #[cfg(test)]
+            broken: broken::Broken::new(config),
+            #[cfg(test)]
+            protocol: P::new(&broken::configured(config)),
+            #[cfg(not(test))]
+            protocol: P::new(config),
+            id: config.id,
+            group,
+            leads: false,
+        }
     }
 
     fn replay<C: Context<Self>>(&mut self, record: P::Record, payload: Payload, cx: &mut C) {
         SEEN.with_borrow_mut(|seen| seen.replayed += 1);
-        self.protocol.replay(record, payload, &mut Watch { id: self.id, group: self.group, cx });
+        #[cfg(test)]
+        let Some((record, payload)) = self.replay_broken(record, payload, cx) else { return };
+        self.protocol.replay(record, payload, &mut Watch::new(self.id, self.group, cx));
         self.protocol.check();
     }
 
     fn step<C: Context<Self>>(&mut self, input: Input<P::Message>, cx: &mut C) {
         self.note(&input);
-        self.protocol.step(input, &mut Watch { id: self.id, group: self.group, cx });
+        #[cfg(test)]
+        self.step_broken(&input, cx);
+        self.protocol.step(input, &mut Watch::new(self.id, self.group, cx));
         self.protocol.check();
         let leads = self.protocol.role() == Role::Leader;
         if leads && !self.leads {
@@ -189,7 +210,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
-        self.protocol.checkpoint(&mut Watch { id: self.id, group: self.group, cx });
+        self.protocol.checkpoint(&mut Watch::new(self.id, self.group, cx));
     }
 
     fn check(&self) {
@@ -210,6 +231,21 @@ struct Watch<'a, C> {
     id: ReplicaId,
     group: u16,
     cx: &'a mut C,
+    /// Whether what the protocol commits is dropped.
+    #[cfg(test)]
+    silent: bool,
+}
+
+impl<'a, C> Watch<'a, C> {
+    fn new(id: ReplicaId, group: u16, cx: &'a mut C) -> Self {
+        Self {
+            id,
+            group,
+            cx,
+            #[cfg(test)]
+            silent: false,
+        }
+    }
 }
 
 impl<C> Watch<'_, C> {
@@ -237,6 +273,10 @@ impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
 
     fn send(&mut self, to: ReplicaId, message: P::Message, payload: Payload) {
         self.note_sent(to, &message, payload);
+        #[cfg(test)]
+        if Mutation::SendsEarly.is_on() {
+            return self.cx.send_now(to, message, payload);
+        }
         self.cx.send(to, message, payload);
     }
 
@@ -246,6 +286,10 @@ impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
     }
 
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
+        #[cfg(test)]
+        if self.silent {
+            return;
+        }
         let bytes = self.cx.bytes(batch);
         SEEN.with_borrow_mut(|seen| seen.committed(self.id, self.group, slot, bytes));
         self.cx.commit(slot, batch, reply);

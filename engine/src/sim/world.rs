@@ -16,6 +16,8 @@ use synod_workloads::{Concern, Random};
 use self::events::Events;
 use super::disk::SimulatedDisk;
 use super::models::Clock;
+#[cfg(test)]
+use super::mutation::Mutation;
 use super::network::{Content, Network, Parcel, Traffic};
 use super::observe::{Observed, Seen};
 use super::plan::{Action, Fault, Plan, Target};
@@ -334,6 +336,8 @@ impl<P: Protocol> World<P> {
         self.tally.counters.add(&node.counters());
         let place = &mut self.machines[machine];
         place.life += 1;
+        #[cfg(test)]
+        place.disk.lose_cache();
         for (_, write) in std::mem::take(&mut place.writes) {
             self.tally.torn += 1;
             place.disk.tear(&write, &mut self.random);
@@ -539,12 +543,19 @@ impl<P: Protocol> World<P> {
             return;
         }
         let at = place.writes.iter().position(|(other, _)| *other == number);
-        let (_, write) = place.writes.swap_remove(at.expect("a write ends once"));
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests confuse writes"))]
+        let (_, mut write) = place.writes.swap_remove(at.expect("a write ends once"));
         let result = if place.disk.fails() {
             place.disk.tear(&write, &mut self.random);
             Err(std::io::Error::other("the simulated disk fails"))
         } else {
             place.disk.complete(&write);
+            #[cfg(test)]
+            if let Some((_, other)) = place.writes.last_mut()
+                && Mutation::ConfusesWrites.is_on()
+            {
+                std::mem::swap(&mut write.token, &mut other.token);
+            }
             Ok(())
         };
         self.arrive(machine, Arrival::Written(write.token, write.buffer, result));
