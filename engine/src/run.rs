@@ -47,7 +47,7 @@ const PIECES_MAX: usize = 1024;
 const WATCHDOG_NS: u64 = 15_000_000_000;
 
 /// Memory that the check of a history may take.
-const CHECK_BYTES_MAX: u64 = 4 << 30;
+pub const CHECK_BYTES_MAX: u64 = 4 << 30;
 
 /// What the user asked for besides the workload.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use super::Finding;
+use crate::exchange;
 use crate::history::{Kind, Operation, Outcome};
 
 /// The rule that a history breaks.
@@ -108,7 +109,8 @@ impl Violation {
 }
 
 /// The rule in a line, then the operations as a table, with times from the first one's start and
-/// values as the session and the number of the operation that wrote them.
+/// values as the session and the number of the operation that wrote them, or as the integers that
+/// others wrote.
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "key {}: {}", self.key, self.rule.words())?;
@@ -159,6 +161,7 @@ fn words(operation: &Operation) -> String {
 fn value(id: u64) -> String {
     match id {
         0 => "nothing".to_owned(),
+        _ if exchange::is_external(id) => exchange::external(id).to_string(),
         _ => format!("{}.{}", id >> 32, id & u64::from(u32::MAX)),
     }
 }
