@@ -16,6 +16,7 @@ use synod::run::{self, Options};
 use synod::sim::campaign;
 use synod::sim::{self, plan::Plan};
 use synod_protocols::protocol::Protocol;
+use synod_results::check::Verdict;
 use synod_results::run_folder::RunFolder;
 use synod_results::{check, compare, exchange, table, timeline, verify};
 use synod_workloads::{Workload, load_file, reference, schema};
@@ -104,6 +105,9 @@ enum Command {
     Verify {
         /// The run folder, its part, or the file.
         history: PathBuf,
+        /// Draw the operations at fault of the first history that does not pass.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Write a history in the format of another checker.
     Export {
@@ -206,7 +210,7 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Show { folder } => show(&folder),
-        Command::Verify { history } => verify(&history),
+        Command::Verify { history, svg } => verify(&history, svg.as_deref()),
         Command::Export { folder, format, part, out } => {
             export(&folder, format, part.as_deref(), out.as_deref())
                 .map_or_else(|(message, code)| fail(&message, code), |()| ExitCode::SUCCESS)
@@ -378,7 +382,7 @@ fn compare(first: &Path, second: &Path) -> ExitCode {
 }
 
 /// All parts are judged, whatever is said of the first ones.
-fn verify(history: &Path) -> ExitCode {
+fn verify(history: &Path, mut svg: Option<&Path>) -> ExitCode {
     let parts = match verify::open(history) {
         Ok(parts) => parts,
         Err(message) => return fail(&message, exit::BAD_INPUT),
@@ -388,6 +392,12 @@ fn verify(history: &Path) -> ExitCode {
         match check::check(&part, run::CHECK_BYTES_MAX, &|| clock().0) {
             Ok(verdict) => {
                 println!("{}: {verdict}", part.name);
+                if let Verdict::Violation(violation) = &verdict
+                    && let Some(file) = svg.take()
+                    && let Err(error) = std::fs::write(file, check::draw(violation))
+                {
+                    return fail(&format!("{}: {error}", file.display()), exit::ENVIRONMENT);
+                }
                 code = code.max(if verdict.is_pass() { 0 } else { exit::CHECK_FAILED });
             }
             Err(error) => {
@@ -423,9 +433,12 @@ fn export(
         None => Ok(Box::new(io::stdout())),
     };
     let name = out.map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
-    let unwritten = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidInput => (error.to_string(), exit::BAD_INPUT),
-        _ => (format!("{name}: {error}"), exit::ENVIRONMENT),
+    let unwritten = |error: io::Error| {
+        if error.kind() == io::ErrorKind::InvalidInput {
+            (error.to_string(), exit::BAD_INPUT)
+        } else {
+            (format!("{name}: {error}"), exit::ENVIRONMENT)
+        }
     };
     let mut target = BufWriter::new(target.map_err(unwritten)?);
     match format {

@@ -386,7 +386,13 @@ impl Single<'_> {
 
     fn check(&self) -> Result<Verdict, String> {
         let history = HistoryFile::new(&self.part.history());
-        check::check(&history, CHECK_BYTES_MAX, &|| clock().0).map_err(|error| error.to_string())
+        let verdict = check::check(&history, CHECK_BYTES_MAX, &|| clock().0)
+            .map_err(|error| error.to_string())?;
+        if let Verdict::Violation(violation) = &verdict {
+            let svg = check::draw(violation);
+            self.part.write_violation(&svg).map_err(|error| error.to_string())?;
+        }
+        Ok(verdict)
     }
 
     fn keep(&self, written: &Written, result: &ProtocolResult) -> Result<(), String> {

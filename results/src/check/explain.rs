@@ -138,7 +138,7 @@ fn microseconds(ns: u64) -> String {
 }
 
 /// What an operation did: `put 3.17`, `get: found 3.17`.
-fn words(operation: &Operation) -> String {
+pub(super) fn words(operation: &Operation) -> String {
     let Operation { written, expected, observed, kind, outcome, .. } = *operation;
     let mut text = kind.name().to_owned();
     let _infallible = match kind {
