@@ -13,6 +13,7 @@
 
 mod counters;
 mod drawing;
+mod durability;
 mod explain;
 mod fault;
 mod groups;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use crate::history::{HistoryError, HistoryReader, Operation};
 
 pub use drawing::draw;
+pub use durability::{Loss, durability};
 pub use explain::{Rule, Violation};
 
 /// What the checker says of a history. Only the first is a pass.

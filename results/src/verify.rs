@@ -106,7 +106,8 @@ pub fn open(path: &Path) -> Result<Vec<Part>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::HistoryWriter;
+    use crate::check::check;
+    use crate::history::{HistoryWriter, Kind};
 
     #[test]
     fn folders_and_files_are_opened() {
@@ -131,5 +132,34 @@ mod tests {
         fs::write(path.join("wrong.edn"), b"\n\xff").unwrap();
         let error = open(&path.join("wrong.edn")).unwrap_err();
         assert!(error.ends_with("wrong.edn:2: is not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn damaged_histories_are_refused_with_a_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.bin");
+        let mut writer = HistoryWriter::create(&path).unwrap();
+        let put = |key| Operation { key, kind: Kind::Put, written: 1, ..Operation::default() };
+        writer.write_block(&[put(1), put(2), put(3)]).unwrap();
+        writer.finish().unwrap();
+        let whole = fs::read(&path).unwrap();
+        let judge = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            check(&open(&path).unwrap()[0], u64::MAX, &|| 0)
+        };
+        assert!(judge(&whole).unwrap().is_pass());
+        for cut in 0..whole.len() {
+            let error = judge(&whole[..cut]).unwrap_err().to_string();
+            assert!(error.contains("history.bin: "), "{error}");
+        }
+        let mut random = crate::random::Random::new(6);
+        for _ in 0..500 {
+            let mut bytes = whole.clone();
+            // The reserved word of the header, from byte 12 to 16, carries nothing.
+            let at = usize::try_from(random.below(whole.len() as u64 - 16)).unwrap() + 16;
+            bytes[at] ^= 1 << random.below(8);
+            let error = judge(&bytes).unwrap_err().to_string();
+            assert!(error.contains("history.bin: "), "{error}");
+        }
     }
 }

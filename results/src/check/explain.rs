@@ -158,7 +158,7 @@ pub(super) fn words(operation: &Operation) -> String {
     text
 }
 
-fn value(id: u64) -> String {
+pub(super) fn value(id: u64) -> String {
     match id {
         0 => "nothing".to_owned(),
         _ if exchange::is_external(id) => exchange::external(id).to_string(),
