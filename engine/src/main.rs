@@ -1,6 +1,7 @@
 //! The command line: parsing, printing and exit codes only.
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,15 +9,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use synod::io::uring::Wait;
+use synod::io::uring::{Wait, clock};
 use synod::limits;
 use synod::registry::{self, Visit};
 use synod::run::{self, Options};
 use synod::sim::campaign;
 use synod::sim::{self, plan::Plan, trace};
 use synod_protocols::protocol::Protocol;
+use synod_results::check::Verdict;
 use synod_results::run_folder::RunFolder;
-use synod_results::{compare, table, timeline};
+use synod_results::{check, compare, exchange, table, timeline, verify};
 use synod_workloads::{Workload, load_file, reference, schema};
 
 /// Exit codes: what a script may rely on.
@@ -99,6 +101,28 @@ enum Command {
         /// The run folder.
         folder: PathBuf,
     },
+    /// Judge the histories of a run folder, a history file, or a file of Jepsen (.edn).
+    Verify {
+        /// The run folder, its part, or the file.
+        history: PathBuf,
+        /// Draw the operations at fault of the first history that does not pass.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+    /// Write a history in the format of another checker.
+    Export {
+        /// The run folder, its part, or the file.
+        folder: PathBuf,
+        /// The format.
+        #[arg(long, value_enum)]
+        format: FormatArgument,
+        /// Which part of the run folder, if it has several.
+        #[arg(long)]
+        part: Option<String>,
+        /// The file to write; the standard output if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Compare two run folders.
     Compare {
         /// The first run folder.
@@ -150,6 +174,15 @@ enum WaitArgument {
     Block,
 }
 
+/// A format of another checker on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FormatArgument {
+    /// Jepsen's, one map for each line.
+    Edn,
+    /// Porcupine's, as JSON.
+    Porcupine,
+}
+
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
     if !matches!(command, Command::Campaign { .. }) {
@@ -180,6 +213,11 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Show { folder } => show(&folder),
+        Command::Verify { history, svg } => verify(&history, svg.as_deref()),
+        Command::Export { folder, format, part, out } => {
+            export(&folder, format, part.as_deref(), out.as_deref())
+                .map_or_else(|(message, code)| fail(&message, code), |()| ExitCode::SUCCESS)
+        }
         Command::Compare { first, second } => compare(&first, &second),
         Command::Campaign { protocol, seeds, seed: first, jobs, twice, trace, svg } => {
             let jobs = jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
@@ -363,4 +401,72 @@ fn compare(first: &Path, second: &Path) -> ExitCode {
         }
         (Err(error), _) | (_, Err(error)) => fail(&error.to_string(), exit::BAD_INPUT),
     }
+}
+
+/// All parts are judged, whatever is said of the first ones.
+fn verify(history: &Path, mut svg: Option<&Path>) -> ExitCode {
+    let parts = match verify::open(history) {
+        Ok(parts) => parts,
+        Err(message) => return fail(&message, exit::BAD_INPUT),
+    };
+    let mut code = 0;
+    for part in parts {
+        match check::check(&part, run::CHECK_BYTES_MAX, &|| clock().0) {
+            Ok(verdict) => {
+                println!("{}: {verdict}", part.name);
+                if let Verdict::Violation(violation) = &verdict
+                    && let Some(file) = svg.take()
+                    && let Err(error) = std::fs::write(file, check::draw(violation))
+                {
+                    return fail(&format!("{}: {error}", file.display()), exit::ENVIRONMENT);
+                }
+                code = code.max(if verdict.is_pass() { 0 } else { exit::CHECK_FAILED });
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                code = exit::BAD_INPUT;
+            }
+        }
+    }
+    ExitCode::from(code)
+}
+
+fn export(
+    folder: &Path,
+    format: FormatArgument,
+    part: Option<&str>,
+    out: Option<&Path>,
+) -> Result<(), (String, u8)> {
+    let bad_input = |message| (message, exit::BAD_INPUT);
+    let parts = verify::open(folder).map_err(bad_input)?;
+    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    let wanted = parts.iter().find(|one| part.is_none_or(|name| one.name == name));
+    let wanted = match (wanted, part) {
+        (Some(wanted), part) if part.is_some() || parts.len() == 1 => wanted,
+        _ => {
+            let given = part
+                .map_or_else(|| "is missing".to_owned(), |part| format!("{part}: no such part"));
+            return Err(bad_input(format!("--part {given}; use one of {}", names.join(", "))));
+        }
+    };
+    let operations = wanted.operations().map_err(bad_input)?;
+    let target: Result<Box<dyn Write>, io::Error> = match out {
+        Some(file) => File::create_new(file).map(|file| Box::new(file) as Box<dyn Write>),
+        None => Ok(Box::new(io::stdout())),
+    };
+    let name = out.map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
+    let unwritten = |error: io::Error| {
+        if error.kind() == io::ErrorKind::InvalidInput {
+            (error.to_string(), exit::BAD_INPUT)
+        } else {
+            (format!("{name}: {error}"), exit::ENVIRONMENT)
+        }
+    };
+    let mut target = BufWriter::new(target.map_err(unwritten)?);
+    match format {
+        FormatArgument::Edn => exchange::write_edn(&operations, &mut target),
+        FormatArgument::Porcupine => exchange::write_porcupine(&operations, &mut target),
+    }
+    .and_then(|()| target.flush())
+    .map_err(unwritten)
 }

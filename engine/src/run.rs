@@ -47,7 +47,7 @@ const PIECES_MAX: usize = 1024;
 const WATCHDOG_NS: u64 = 15_000_000_000;
 
 /// Memory that the check of a history may take.
-const CHECK_BYTES_MAX: u64 = 4 << 30;
+pub const CHECK_BYTES_MAX: u64 = 4 << 30;
 
 /// What the user asked for besides the workload.
 #[derive(Clone, Debug)]
@@ -386,7 +386,13 @@ impl Single<'_> {
 
     fn check(&self) -> Result<Verdict, String> {
         let history = HistoryFile::new(&self.part.history());
-        check::check(&history, CHECK_BYTES_MAX, &|| clock().0).map_err(|error| error.to_string())
+        let verdict = check::check(&history, CHECK_BYTES_MAX, &|| clock().0)
+            .map_err(|error| error.to_string())?;
+        if let Verdict::Violation(violation) = &verdict {
+            let svg = check::draw(violation);
+            self.part.write_violation(&svg).map_err(|error| error.to_string())?;
+        }
+        Ok(verdict)
     }
 
     fn keep(&self, written: &Written, result: &ProtocolResult) -> Result<(), String> {

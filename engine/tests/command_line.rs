@@ -123,3 +123,42 @@ fn wait_until(condition: impl Fn() -> bool) {
 fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
+
+#[test]
+fn a_history_is_verified_and_exported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |process: u32, value: u32| {
+        format!(
+            "{{:process {process}, :type :invoke, :f :write, :value [1 {value}]}}\n\
+             {{:process {process}, :type :ok, :f :write, :value [1 {value}]}}\n"
+        )
+    };
+    let read = "{:process 3, :type :invoke, :f :read, :value [1 nil]}\n\
+                {:process 3, :type :ok, :f :read, :value [1 6]}\n";
+    let run = |arguments: &[&str]| {
+        let output = synod().current_dir(folder.path()).args(arguments).output().expect("starts");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().expect("no signal"), String::from_utf8_lossy(&said).into_owned())
+    };
+    for (text, code, words) in [
+        (write(1, 5) + &write(2, 6) + read, 0, "h.edn: linearizable: yes, 3 ops"),
+        (write(1, 6) + &write(2, 5) + read, 1, "h.edn: NOT LINEARIZABLE: key 1"),
+        (String::new(), 1, "h.edn: cannot be judged: the history is empty"),
+        (write(1, 5) + &write(2, 5), 2, "h.edn:3: process 2 writes 5 to key 1, as process 1"),
+    ] {
+        std::fs::write(folder.path().join("h.edn"), text).expect("written");
+        let (ended, said) = run(&["verify", "h.edn", "--svg", "h.svg"]);
+        assert!(ended == code && said.starts_with(words), "{ended}: {said}");
+        assert_eq!(
+            std::fs::remove_file(folder.path().join("h.svg")).is_ok(),
+            words.contains("NOT")
+        );
+    }
+    std::fs::write(folder.path().join("h.edn"), write(1, 5)).expect("written");
+    for (format, words) in [("edn", ":f :write, :value [1 5]"), ("porcupine", "\"op\":\"put\"")] {
+        let (ended, said) = run(&["export", "h.edn", "--format", format]);
+        assert!(ended == 0 && said.contains(words), "{ended}: {said}");
+    }
+    let (ended, said) = run(&["verify", "."]);
+    assert!(ended == 2 && said.contains("holds no history.bin"), "{ended}: {said}");
+}

@@ -5,12 +5,15 @@
 //! (`check/partition.rs`). Then it judges one partition at a time: it gathers the values with what
 //! happened to each (`check/groups.rs`), and tells registers by their zones (`check/zones.rs`) and
 //! counters by their sums (`check/counters.rs`). The few operations that cannot all be true are
-//! looked up in the end (`check/fault.rs`, `check/explain.rs`).
+//! looked up in the end (`check/fault.rs`, `check/explain.rs`) and drawn
+//! (`check/drawing.rs`).
 //!
 //! A history that passes is replayed in the order that the replicas themselves report
 //! (`check/witness.rs`), if they report one: two checks that share nothing must agree.
 
 mod counters;
+mod drawing;
+mod durability;
 mod explain;
 mod fault;
 mod groups;
@@ -25,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 use crate::history::{HistoryError, HistoryReader, Operation};
 
+pub use drawing::draw;
+pub use durability::{Loss, durability};
 pub use explain::{Rule, Violation};
 
 /// What the checker says of a history. Only the first is a pass.

@@ -4,10 +4,12 @@
 //! linearizable; [`record`] measures latencies, which [`hlog`] and [`hgrm`] write down;
 //! [`summary`] is a whole run in one document, on the machine that [`environment`] describes, and
 //! [`run_folder`] keeps all of it on disk; [`table`], [`timeline`] and [`compare`] show it.
+//! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
 
 pub mod check;
 pub mod compare;
 pub mod environment;
+pub mod exchange;
 pub mod hgrm;
 pub mod history;
 pub mod hlog;
@@ -19,3 +21,4 @@ pub mod summary;
 pub mod table;
 pub mod timeline;
 pub mod units;
+pub mod verify;

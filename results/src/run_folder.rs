@@ -9,6 +9,7 @@
 //!     latency.hgrm            the percentiles of the whole
 //!     history.bin             what the clients saw
 //!     throughput.csv          second by second
+//!     violation.svg           the operations at fault, if there are any
 //! ```
 
 use std::fmt::{self, Write as _};
@@ -169,6 +170,14 @@ impl PartFolder {
     /// If the file exists or cannot be written.
     pub fn write_hgrm(&self, text: &str) -> Result<(), FolderError> {
         write_once(&self.path.join("latency.hgrm"), text)
+    }
+
+    /// Writes the picture of a violation that [`crate::check::draw`] made.
+    ///
+    /// # Errors
+    /// If the file exists or cannot be written.
+    pub fn write_violation(&self, svg: &str) -> Result<(), FolderError> {
+        write_once(&self.path.join("violation.svg"), svg)
     }
 
     /// Writes the seconds as comma-separated values.

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use super::Finding;
+use crate::exchange;
 use crate::history::{Kind, Operation, Outcome};
 
 /// The rule that a history breaks.
@@ -108,7 +109,8 @@ impl Violation {
 }
 
 /// The rule in a line, then the operations as a table, with times from the first one's start and
-/// values as the session and the number of the operation that wrote them.
+/// values as the session and the number of the operation that wrote them, or as the integers that
+/// others wrote.
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "key {}: {}", self.key, self.rule.words())?;
@@ -136,7 +138,7 @@ fn microseconds(ns: u64) -> String {
 }
 
 /// What an operation did: `put 3.17`, `get: found 3.17`.
-fn words(operation: &Operation) -> String {
+pub(super) fn words(operation: &Operation) -> String {
     let Operation { written, expected, observed, kind, outcome, .. } = *operation;
     let mut text = kind.name().to_owned();
     let _infallible = match kind {
@@ -156,9 +158,10 @@ fn words(operation: &Operation) -> String {
     text
 }
 
-fn value(id: u64) -> String {
+pub(super) fn value(id: u64) -> String {
     match id {
         0 => "nothing".to_owned(),
+        _ if exchange::is_external(id) => exchange::external(id).to_string(),
         _ => format!("{}.{}", id >> 32, id & u64::from(u32::MAX)),
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Mutant {
     WitnessIgnoresTime,
     /// Leaves out compare-and-swaps that failed when it replays.
     WitnessIgnoresFailedSwaps,
+    /// Says of any contents that nothing is lost.
+    DurabilityChecksNothing,
 }
 
 fn operation(kind: Kind, outcome: Outcome, start_ns: u64, end_ns: u64) -> Operation {
