@@ -1,13 +1,10 @@
 //! Workload files in virtual time: the same results each time, latencies that the simulated machines
 //! explain, and the faults that strike real clusters.
 
+use std::process::Command;
+
 use synod_results::run_folder::RunFolder;
 use synod_results::summary::Summary;
-
-#[path = "support/program.rs"]
-mod support;
-
-use support::{assert_success, synod};
 
 /// The way between two simulated machines.
 const HOP_NS: u64 = 15_000;
@@ -15,12 +12,13 @@ const HOP_NS: u64 = 15_000;
 fn simulate(file: &str, set: &[&str]) -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let workloads = concat!(env!("CARGO_MANIFEST_DIR"), "/../workloads/");
-    let mut command = synod();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
     command.arg("sim").arg(format!("{workloads}{file}")).arg("--runs").arg(folder.path());
     for change in set {
         command.args(["--set", change]);
     }
-    assert_success(&command.output().unwrap());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let run = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
     let (_, summary) = RunFolder::open(&run.path()).unwrap();
     summary
