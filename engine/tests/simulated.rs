@@ -10,17 +10,18 @@ use synod_results::summary::Summary;
 const HOP_NS: u64 = 15_000;
 
 fn simulate(file: &str, set: &[&str]) -> Summary {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let workloads = concat!(env!("CARGO_MANIFEST_DIR"), "/../workloads/");
     let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
     command.arg("sim").arg(format!("{workloads}{file}")).arg("--runs").arg(folder.path());
     for change in set {
         command.args(["--set", change]);
     }
-    let output = command.output().unwrap();
+    let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let run = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
-    let (_, summary) = RunFolder::open(&run.path()).unwrap();
+    let run = std::fs::read_dir(folder.path()).expect("runs were made").next();
+    let run = run.expect("there is one").expect("it can be listed");
+    let (_, summary) = RunFolder::open(&run.path()).expect("the run folder is whole");
     summary
 }
 
