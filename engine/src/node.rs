@@ -297,6 +297,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             Event::Written(token, buffer, Ok(())) => body.written(token, buffer),
             Event::Written(_, _, Err(error)) => fatal = Some(error),
         });
+        self.body.note_pending();
         self.body.drop_silent_strangers();
         self.body.release_held();
         self.run_protocol();

@@ -119,7 +119,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     pub(super) fn set_now(&mut self, now: Time) {
         self.now = now;
-        self.pending.note(now);
+    }
+
+    /// All that came in this turn is there: whatever is new waits from now on.
+    pub(super) fn note_pending(&mut self) {
+        self.pending.note(self.now);
     }
 
     /// The longest frame that may come by this connection.
