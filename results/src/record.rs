@@ -105,13 +105,14 @@ impl LatencyRecorder {
         self.count(kind, LATENCY_NS_MAX);
     }
 
-    /// Ends the interval at `now_ns` and begins the next. Returns nothing, and lets the interval
-    /// go on, while the writer has not yet given back the one before.
-    pub fn take_interval(&mut self, now_ns: u64) -> Option<Interval> {
-        let Spare(empty) = self.spare.take()?;
+    /// Ends the interval at `now_ns` and begins the next. Takes fresh memory only if the writer is
+    /// so late that it has not given back the interval before.
+    pub fn take_interval(&mut self, now_ns: u64) -> Interval {
+        let spare = self.spare.take();
+        let Spare(empty) = spare.unwrap_or_else(|| Spare(Box::new(Counts::new())));
         let counts = std::mem::replace(&mut self.current, empty);
         let started_ns = std::mem::replace(&mut self.started_ns, now_ns);
-        Some(Interval { started_ns, ended_ns: now_ns, counts })
+        Interval { started_ns, ended_ns: now_ns, counts }
     }
 
     /// Takes back the memory of an interval that was taken before.
@@ -242,16 +243,19 @@ mod tests {
         recorder.record(Kind::Get, 1000);
         recorder.record(Kind::Put, 0);
         recorder.record(Kind::Put, LATENCY_NS_MAX + 1);
-        let first = recorder.take_interval(200).unwrap();
+        let first = recorder.take_interval(200);
         assert_eq!((first.started_ns, first.ended_ns), (100, 200));
         assert_eq!(first.above(Kind::Put), 1);
         recorder.record(Kind::Get, 3000);
-        assert!(recorder.take_interval(300).is_none(), "the writer still has the other");
+        let late = recorder.take_interval(300);
+        assert_eq!((late.started_ns, late.ended_ns), (200, 300), "the writer still has the other");
+        assert_eq!(late.histogram(Kind::Get).len(), 1);
         totals.add(&first);
         recorder.recycle(first.clear());
         recorder.record(Kind::Get, 3000);
-        let second = recorder.take_interval(400).unwrap();
-        assert_eq!((second.started_ns, second.ended_ns), (200, 400));
+        recorder.record(Kind::Get, 3000);
+        let second = recorder.take_interval(400);
+        assert_eq!((second.started_ns, second.ended_ns), (300, 400));
         assert_eq!(second.histogram(Kind::Get).len(), 2);
         assert!(second.histogram(Kind::Put).is_empty());
         totals.add(&second);
@@ -260,7 +264,7 @@ mod tests {
         assert_eq!(totals.above(Kind::Put), 1);
         assert_eq!(totals.histogram(Kind::Put).min(), 1);
         recorder.recycle(second.clear());
-        let third = recorder.take_interval(500).unwrap();
+        let third = recorder.take_interval(500);
         assert!(Kind::ALL.iter().all(|&kind| third.histogram(kind).is_empty()));
         totals.clear();
         assert!(totals.overall().is_empty());
@@ -285,7 +289,7 @@ mod tests {
         let mut totals = LatencyTotals::default();
         for latency_ns in [1, 999, 12_345, 1_234_567, LATENCY_NS_MAX] {
             recorder.record(Kind::Add, latency_ns);
-            let interval = recorder.take_interval(1).unwrap();
+            let interval = recorder.take_interval(1);
             totals.clear();
             totals.add(&interval);
             let found = totals.histogram(Kind::Add).max() as f64;

@@ -156,7 +156,7 @@ impl Recording {
     }
 
     fn hand_over(&mut self, now: Time, ended: Time, noticed: &Noticed) {
-        let Some(interval) = self.latencies.take_interval(now.0) else { return };
+        let interval = self.latencies.take_interval(now.0);
         let middle = Time(ended.0 - 1);
         let second = middle.since(self.start) / INTERVAL_NS;
         let timed = Timed {
