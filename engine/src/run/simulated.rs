@@ -22,8 +22,8 @@ use crate::sim::plan::Plan;
 use crate::sim::workload::plan_of;
 use crate::sim::world::World;
 
-/// How often the controller looks, in virtual time.
-const LOOK_NS: u64 = 1_000_000;
+/// How often the controller looks, in virtual time: as often as that of a real cluster.
+const LOOK_NS: u64 = 10_000_000;
 
 /// How often replicas say how they are doing, in virtual time.
 const STATUS_NS: u64 = 50_000_000;
