@@ -126,9 +126,6 @@ const IDLE_NS: u64 = 45_000_000;
 /// An open loop is late with an operation that starts so long after it should have.
 pub const LATE_NS: u64 = 1_000_000;
 
-/// How long a client waits after `busy`.
-const BUSY_NS: u64 = 1_000_000;
-
 /// Operations that may wait in line for a client in an open loop.
 const BACKLOG_MAX: usize = 1 << 24;
 
@@ -456,16 +453,19 @@ impl Core {
             return;
         }
         match reply.status {
-            Status::Ok | Status::Absent | Status::Mismatch => self.complete(client, reply),
+            Status::Ok | Status::Absent | Status::Mismatch => {
+                self.slots.answered(slot);
+                self.complete(client, reply);
+            }
             Status::Busy => {
                 self.noticed.busy += 1;
-                self.clients.repeat_at(client, self.now + BUSY_NS);
+                self.clients.refused(client, self.now);
             }
             Status::Redirect => {
                 self.noticed.redirects += 1;
                 let leader = reply.value.first().map(|&leader| usize::from(leader) - 1);
                 if !self.slots.redirect(slot, leader, self.now) {
-                    self.clients.repeat_at(client, self.now + BUSY_NS);
+                    self.clients.refused(client, self.now);
                 }
             }
             Status::Expired => {
@@ -521,7 +521,7 @@ impl Core {
                 self.give_up(client);
             } else if overdue && (plan.repeatable || self.clients.may_repeat(client)) {
                 self.noticed.retries += 1;
-                self.clients.repeated(client, self.now, turned);
+                self.clients.repeated(client, self.now);
                 if !turned {
                     self.slots.request(client, &mut self.clients);
                 }

@@ -19,7 +19,14 @@ pub(super) enum Step {
 }
 
 /// How often the time between two sends of a request doubles.
-const DOUBLINGS_MAX: u8 = 3;
+pub(super) const DOUBLINGS_MAX: u8 = 3;
+
+/// How long a client waits after its request was not taken, the first time; then twice as long each
+/// time. If all came back at once for ever, their copies alone would fill whatever room there is.
+const REFUSED_NS: u64 = 1_000_000;
+
+/// How often this doubles.
+const REFUSED_DOUBLINGS_MAX: u8 = 7;
 
 #[derive(Clone, Copy, Debug)]
 struct Client {
@@ -40,8 +47,10 @@ struct Client {
     first_sent: Time,
     /// When to send again, after `busy`.
     repeat_at: Time,
-    /// How often the replica that it speaks to got the request again because it did not answer.
+    /// How often the request was sent again because nobody answered.
     repeats: u8,
+    /// How often it was not taken.
+    refusals: u8,
     /// Whether the request was given to a connection.
     is_sent: bool,
 }
@@ -108,6 +117,7 @@ impl Clients {
             first_sent: Time(0),
             repeat_at: Time::NEVER,
             repeats: 0,
+            refusals: 0,
             is_sent: false,
         };
         let keys = KeyGenerator::new(&plan.load.keys, plan.seed);
@@ -200,6 +210,7 @@ impl Clients {
         client.first_sent = now;
         client.repeat_at = Time::NEVER;
         client.repeats = 0;
+        client.refusals = 0;
         client.is_sent = false;
         self.session_mut(index).sequence += 1;
     }
@@ -339,21 +350,20 @@ impl Clients {
         self.session_mut(index).is_open = false;
     }
 
-    pub(super) fn repeat_at(&mut self, index: u32, at: Time) {
-        self.clients[index as usize].repeat_at = at;
+    /// The request was not taken: it is sent again after a while.
+    pub(super) fn refused(&mut self, index: u32, now: Time) {
+        let client = &mut self.clients[index as usize];
+        client.repeat_at = now + (REFUSED_NS << client.refusals.min(REFUSED_DOUBLINGS_MAX));
+        client.refusals = client.refusals.saturating_add(1);
     }
 
-    /// The request is sent again, to the same replica or to one that has not got it yet.
-    pub(super) fn repeated(&mut self, index: u32, now: Time, to_another: bool) {
+    /// The request is sent again, to the same replica or to another one.
+    pub(super) fn repeated(&mut self, index: u32, now: Time) {
         let client = &mut self.clients[index as usize];
-        let was_busy = now >= client.repeat_at;
+        let was_refused = now >= client.repeat_at;
         client.sent = now;
         client.repeat_at = Time::NEVER;
-        if to_another {
-            client.repeats = 0;
-        } else if !was_busy {
-            client.repeats = client.repeats.saturating_add(1);
-        }
+        client.repeats = client.repeats.saturating_add(u8::from(!was_refused));
     }
 
     /// Whether the request is due again. Clients wait twice as long each time: a replica that

@@ -4,7 +4,7 @@
 use synod_protocols::types::Time;
 
 use super::Plan;
-use super::clients::Clients;
+use super::clients::{Clients, DOUBLINGS_MAX};
 use crate::frame::{self, Assembler, Kind};
 use crate::greeting::{Dialling, Hello, Key, Nonces, Speaker};
 use crate::io::{Address, Io, LinkId};
@@ -33,6 +33,8 @@ struct Slot {
     connect_at: Time,
     /// When the replica last said something, or this side turned to it.
     heard_at: Time,
+    /// How often in a row a silent replica was left, and none has answered an operation since.
+    silences: u8,
     assembler: Option<Assembler>,
     outbox: Vec<u8>,
     requests: Option<(usize, u32)>,
@@ -69,6 +71,7 @@ impl Slots {
                 greeting: None,
                 connect_at: Time(0),
                 heard_at: Time(0),
+                silences: 0,
                 assembler: Some(Assembler::default()),
                 outbox: Vec::with_capacity(frame::BUFFER_BYTES),
                 requests: None,
@@ -124,8 +127,12 @@ impl Slots {
         let index = clients.group(client) * self.connections + client as usize % self.connections;
         let replicas = self.groups[self.slots[index].group].len();
         let slot = &mut self.slots[index];
-        let silent = slot.connected && now.since(slot.heard_at) >= timeout_ns;
+        // Whoever is turned to gets all requests anew. A cluster that is slow and not silent would
+        // never catch up if clients went round as fast as at first.
+        let patience_ns = timeout_ns << slot.silences.min(DOUBLINGS_MAX);
+        let silent = slot.connected && now.since(slot.heard_at) >= patience_ns;
         if silent {
+            slot.silences = slot.silences.saturating_add(1);
             slot.turn_to((slot.replica + 1) % replicas, now, now);
         }
         silent
@@ -142,6 +149,11 @@ impl Slots {
             }
             Some(_) | None => false,
         }
+    }
+
+    /// The replica at the other end has answered an operation.
+    pub(super) fn answered(&mut self, slot: usize) {
+        self.slots[slot].silences = 0;
     }
 
     pub(super) fn doom(&mut self, link: LinkId) {

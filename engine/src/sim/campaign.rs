@@ -301,3 +301,22 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synod_protocols::multi_paxos::MultiPaxos;
+
+    /// What went wrong with each of these once: clients that asked so often that a slow cluster had
+    /// no time for anything else; a replica that lost its disk while another still needed what only
+    /// it knew; one that never caught up.
+    const ONCE_FAILED: [u64; 5] = [3279, 4058, 9243, 10_668, 17_934];
+
+    #[test]
+    fn seeds_that_failed_once_pass() {
+        for seed in ONCE_FAILED {
+            let failure = run_caught::<MultiPaxos>(&Plan::draw::<MultiPaxos>(seed)).failure;
+            assert_eq!(failure, None, "seed {seed}");
+        }
+    }
+}
