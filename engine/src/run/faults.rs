@@ -143,18 +143,12 @@ impl Schedule {
     }
 
     fn choose(&mut self, fault: &Fault, cluster: &impl Breakable) -> Option<usize> {
-        let candidates: Vec<usize> = match fault.action {
-            FaultAction::Resume => self.paused.clone(),
-            FaultAction::Restart => self.killed.clone(),
-            FaultAction::Kill
-            | FaultAction::Wipe
-            | FaultAction::Pause
-            | FaultAction::Degrade
-            | FaultAction::Partition
-            | FaultAction::Stall
-            | FaultAction::DiskError => {
-                (0..cluster.len()).filter(|&id| self.is_up(id, cluster)).collect()
-            }
+        let candidates: Vec<usize> = if fault.action == FaultAction::Resume {
+            self.paused.clone()
+        } else if fault.action == FaultAction::Restart {
+            self.killed.clone()
+        } else {
+            (0..cluster.len()).filter(|&id| self.is_up(id, cluster)).collect()
         };
         let leader = cluster.leader();
         let undoes = matches!(fault.action, FaultAction::Resume | FaultAction::Restart);
@@ -217,25 +211,14 @@ impl Schedule {
     }
 
     fn mend(&mut self, at_ns: u64, mend: FaultAction, id: usize, cluster: &mut impl Breakable) {
-        let evidence = match mend {
-            FaultAction::Resume => {
-                self.paused.retain(|&paused| paused != id);
-                cluster.resume(id)
-            }
-            FaultAction::Restart => {
-                self.killed.retain(|&killed| killed != id);
-                self.returning.push((self.done.len(), id, at_ns));
-                cluster.restart(id)
-            }
-            FaultAction::Kill
-            | FaultAction::Wipe
-            | FaultAction::Pause
-            | FaultAction::Degrade
-            | FaultAction::Partition
-            | FaultAction::Stall
-            | FaultAction::DiskError => {
-                unreachable!("{mend:?} mends nothing")
-            }
+        let evidence = if mend == FaultAction::Resume {
+            self.paused.retain(|&paused| paused != id);
+            cluster.resume(id)
+        } else {
+            assert_eq!(mend, FaultAction::Restart, "nothing else mends");
+            self.killed.retain(|&killed| killed != id);
+            self.returning.push((self.done.len(), id, at_ns));
+            cluster.restart(id)
         };
         self.note(at_ns, mend, format!("replica {id}"), evidence);
     }

@@ -56,6 +56,8 @@ const LOSSES: Shape =
     Shape { actions: &[Action::Wipe, Action::Isolate, Action::Crash], faults: 15, cuts: false };
 const DAMAGE: Shape =
     Shape { actions: &[Action::Rot, Action::Misdirect, Action::Isolate], faults: 15, cuts: false };
+const MISPLACED: Shape =
+    Shape { actions: &[Action::Misdirect, Action::Crash], faults: 25, cuts: true };
 const CUTS: Shape = Shape { actions: &[Action::Crash, Action::Isolate], faults: 25, cuts: true };
 
 impl Shape {
@@ -127,7 +129,7 @@ const MULTI_PAXOS: &[Row] = &[
     ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
-    ("block counts wherever it lies", Mutation::IgnoresPlace, CUTS, ANY),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
     ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, AGREEMENT),
     ("note of loss removed too early", Mutation::RegainsEarly, LOSSES, AGREEMENT),
     ("promises while lost", Mutation::AnswersWhileLost(1 << 1), LOSSES, AGREEMENT),
