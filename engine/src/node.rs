@@ -157,8 +157,8 @@ impl<P: Protocol, I: Io> Node<P, I> {
     }
 
     /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
-    /// follows. When what was durable is damaged or gone, and
-    /// the protocol can bear that, all of it is thrown away and got back from the others.
+    /// follows. When what was durable is damaged or gone, and the protocol can bear that, all of it is
+    /// thrown away and got back from the others.
     ///
     /// # Errors
     /// A sentence: what is wrong with the snapshot or the log.

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use crate::history::{HistoryError, HistoryReader, Operation};
 
-pub use drawing::draw;
+pub use drawing::{draw, escaped};
 pub use durability::{Loss, durability};
 pub use explain::{Rule, Violation};
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use synod_protocols::types::ReplicaId;
+use synod_results::check::escaped;
 
 /// Messages under way that are remembered; what was lost long ago makes room.
 const UNDER_WAY_MAX: usize = 4096;
@@ -158,7 +159,7 @@ fn head(out: &mut String, title: &str, replicas: usize, (width, height): (usize,
          <defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" \
          markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#1f5fa8\"/></marker>\
          </defs>\n<text x=\"16\" y=\"26\" font-size=\"15\">{}</text>\n",
-        escape(title)
+        escaped(title)
     );
     for id in (0..replicas).filter_map(|id| u8::try_from(id).ok()).map(ReplicaId) {
         let x = column(id);
@@ -173,7 +174,7 @@ fn head(out: &mut String, title: &str, replicas: usize, (width, height): (usize,
 }
 
 fn draw(out: &mut String, line: &TraceLine, said: Option<usize>, heard: Option<usize>) {
-    let what = escape(&short(&line.what));
+    let what = escaped(&short(&line.what));
     let (x, to_x) = (column(line.from), column(line.to));
     if let (Some(y), Some(to_y)) = (said, heard)
         && x != to_x
@@ -210,10 +211,6 @@ fn short(what: &str) -> String {
         }
     }
     out
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

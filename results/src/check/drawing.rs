@@ -175,7 +175,9 @@ fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, size: &str, words: &
     );
 }
 
-fn escaped(words: &str) -> String {
+/// Text as it may stand in XML.
+#[must_use]
+pub fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
