@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod bytes;
 pub mod command;
+pub mod log;
 pub mod protocol;
 pub mod types;
 pub mod window;

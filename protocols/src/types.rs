@@ -173,6 +173,31 @@ impl Ballot {
     }
 }
 
+/// Reigns of one group at most.
+const REIGNS_MAX: u64 = 1 << 56;
+
+/// The number of a reign whose owner the protocol finds by other means: Raft's term, the view number
+/// of Viewstamped Replication, Zab's epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Reign(pub u64);
+
+impl Reign {
+    /// Before every reign with a leader.
+    pub const ZERO: Self = Self(0);
+
+    /// Whether a group can come so far.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.0 < REIGNS_MAX
+    }
+
+    /// The reign after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// What orders the writes of one register: a timestamp, made unique by who writes, and in which of
 /// its lives. (Attiya, Bar-Noy and Dolev 1995, section 3; several writers: Lynch and Shvartsman
 /// 1997.) From the high bits: 40 of timestamp, 16 of life, 8 of writer.

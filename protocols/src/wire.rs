@@ -3,7 +3,7 @@
 //! A message or record is an enum of plain integers. [`wire_enum!`](crate::wire_enum) writes the
 //! enum, its encoder and its decoder from one declaration, so that the three cannot differ.
 
-use crate::types::{Ballot, ReplicaId, Replicas, Slot, Tag};
+use crate::types::{Ballot, Reign, ReplicaId, Replicas, Slot, Tag};
 
 /// Bytes that an encoded message or record has at most.
 pub const WIRE_BYTES_MAX: usize = 64;
@@ -64,7 +64,7 @@ macro_rules! wire_newtype {
         }
     )*};
 }
-wire_newtype!(ReplicaId(u8), Slot(u64), Ballot(u64), Tag(u64));
+wire_newtype!(ReplicaId(u8), Reign(u64), Slot(u64), Ballot(u64), Tag(u64));
 
 impl Wire for bool {
     fn put<'a>(&self, out: &'a mut [u8]) -> &'a mut [u8] {
