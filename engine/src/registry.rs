@@ -5,6 +5,7 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{self, Protocol, Service};
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_results::check::Consistency;
 use synod_workloads::{
     Catalog, ClusterFacts, Conflict, OperationSet, ParameterDefault, ParameterKind, ParameterSpec,
     ProtocolSpec,
@@ -64,6 +65,33 @@ impl Visit for ReadTraits {
 
     fn visit<P: Protocol>(self) -> Traits {
         Traits { service: P::SERVICE, replicas_max: P::REPLICAS_MAX }
+    }
+}
+
+/// What the protocol called `name` promises with these parameters; `None` when there is none.
+#[must_use]
+pub fn promise(name: &str, replicas: usize, parameters: &[u64]) -> Option<Consistency> {
+    with_protocol(name, ReadPromise(replicas, parameters))
+}
+
+struct ReadPromise<'a>(usize, &'a [u64]);
+
+impl Visit for ReadPromise<'_> {
+    type Output = Consistency;
+
+    fn visit<P: Protocol>(self) -> Consistency {
+        promise_of::<P>(self.0, self.1)
+    }
+}
+
+/// The promise of a protocol in the checker's words.
+#[must_use]
+pub fn promise_of<P: Protocol>(replicas: usize, parameters: &[u64]) -> Consistency {
+    match P::consistency(replicas, parameters) {
+        protocol::Consistency::Linearizable => Consistency::Linearizable,
+        protocol::Consistency::Sequential => Consistency::Sequential,
+        protocol::Consistency::Regular => Consistency::Regular,
+        protocol::Consistency::Eventual => Consistency::Eventual,
     }
 }
 

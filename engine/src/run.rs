@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel;
-use synod_results::check::{self, HistoryFile, Verdict};
+use synod_results::check::{self, Consistency, HistoryFile, Verdict};
 use synod_results::environment::Environment;
 use synod_results::hgrm;
 use synod_results::run_folder::{PartFolder, RunFolder};
@@ -211,6 +211,7 @@ impl Single<'_> {
             logs: ran.logs,
             faults: ran.faults,
             trouble: ran.trouble,
+            promise: self.promise(),
             verdict,
         });
         self.keep(&ran.written, &result)?;
@@ -386,13 +387,19 @@ impl Single<'_> {
 
     fn check(&self) -> Result<Verdict, String> {
         let history = HistoryFile::new(&self.part.history());
-        let verdict = check::check(&history, CHECK_BYTES_MAX, &|| clock().0)
+        let verdict = check::check(&history, self.promise(), CHECK_BYTES_MAX, &|| clock().0)
             .map_err(|error| error.to_string())?;
-        if let Verdict::Violation(violation) = &verdict {
+        if let Some(violation) = verdict.violation() {
             let svg = check::draw(violation);
             self.part.write_violation(&svg).map_err(|error| error.to_string())?;
         }
         Ok(verdict)
+    }
+
+    fn promise(&self) -> Consistency {
+        let replicas = cluster::replicas_of(self.workload, self.protocol);
+        registry::promise(&self.protocol.name, replicas, &self.protocol.parameters)
+            .expect("the workload was checked")
     }
 
     fn keep(&self, written: &Written, result: &ProtocolResult) -> Result<(), String> {

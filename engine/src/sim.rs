@@ -28,7 +28,7 @@ pub(crate) mod world;
 
 use crossbeam::channel::unbounded;
 use synod_protocols::protocol::{Protocol, Service};
-use synod_results::check::{self, Verdict};
+use synod_results::check::{self, Consistency};
 use synod_results::history::Operation;
 use synod_workloads::{Concern, Random};
 
@@ -39,6 +39,7 @@ use self::trace::TraceLine;
 pub use self::world::Tally;
 use self::world::{Ended, World};
 use crate::load::{Piece, Recording};
+use crate::registry::promise_of;
 
 /// After everything has healed clients get answers within this, unless the plan is slowed down.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
@@ -136,7 +137,9 @@ pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
     let failure = lived
         .err()
         .or_else(|| seen.disagreement.clone().map(|sentence| failed(Check::Agreement, sentence)))
-        .or_else(|| check_history(&history));
+        .or_else(|| {
+            check_history(&history, promise_of::<P>(plan.replicas.into(), &plan.parameters))
+        });
     let operations = history.len() as u64;
     Outcome { tally, simulated_ns, operations, unknown, recovery_ns, seen, failure }
 }
@@ -206,14 +209,10 @@ fn choose_frozen<P: Protocol>(plan: &Plan) -> Vec<usize> {
     all.split_off(plan.quorum_max::<P>())
 }
 
-fn check_history(history: &[Operation]) -> Option<Failure> {
-    let judged = check::check(history, CHECK_BYTES_MAX, &|| 0);
-    match judged.expect("a history in memory can be read") {
-        Verdict::Linearizable { .. } => None,
-        verdict @ (Verdict::Violation(_) | Verdict::Undecidable { .. }) => {
-            Some(failed(Check::History, verdict.to_string()))
-        }
-    }
+fn check_history(history: &[Operation], promise: Consistency) -> Option<Failure> {
+    let verdict = check::check(history, promise, CHECK_BYTES_MAX, &|| 0)
+        .expect("a history in memory can be read");
+    (!verdict.is_pass()).then(|| failed(Check::History, verdict.to_string()))
 }
 
 /// The messages of a run, for people.

@@ -96,6 +96,21 @@ pub enum Service {
     Registers,
 }
 
+/// What clients may rely on, the strongest first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consistency {
+    /// All operations in one order that agrees with real time (Herlihy and Wing 1990).
+    Linearizable,
+    /// All operations in one order that agrees with that of each client. Writes agree with real
+    /// time, reads may be behind.
+    Sequential,
+    /// Reads return the last value written, or one that is being written (Lamport 1986).
+    Regular,
+    /// Reads return something that was written. Once writes end, all replicas come to hold the
+    /// same.
+    Eventual,
+}
+
 /// One thing that happens to a replica.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<M> {
@@ -151,6 +166,11 @@ pub trait Protocol: Sized {
     /// # Errors
     /// The rule that is broken.
     fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict>;
+
+    /// What it promises with these parameters.
+    fn consistency(_replicas: usize, _parameters: &[u64]) -> Consistency {
+        Consistency::Linearizable
+    }
 
     /// A replica that remembers nothing.
     fn new(config: &Config) -> Self;
