@@ -264,6 +264,11 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.state.checksum()
     }
 
+    /// Visits every key with its version and the id that its value or tombstone begins with.
+    pub fn for_each_key(&self, visit: impl FnMut(u64, u64, u64)) {
+        self.body.state.for_each_key(visit);
+    }
+
     /// When there is something to do although nothing arrives.
     pub fn deadline(&self) -> Time {
         let batches = self.protocol.room() > 0 && self.body.log_has_room();

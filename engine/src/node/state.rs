@@ -90,10 +90,22 @@ impl State {
         self.restoring.is_none()
     }
 
+    /// Visits every key with its version and the id that its value or tombstone begins with; a value
+    /// too short for that has none, which is 0.
+    pub(super) fn for_each_key(&self, mut visit: impl FnMut(u64, u64, u64)) {
+        for (key, tagged) in self.entries() {
+            let id = tagged.value.first_chunk().map_or(0, |id| u64::from_le_bytes(*id));
+            visit(key, tagged.version, id);
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u64, Tagged<'_>)> {
+        (0..self.store.slots()).filter_map(|slot| self.store.tagged_at(slot))
+    }
+
     /// A checksum of the table, whatever the order of its entries.
     pub(super) fn checksum(&self) -> u64 {
-        let entries = (0..self.store.slots()).filter_map(|slot| self.store.tagged_at(slot));
-        entries.fold(0, |sum: u64, (key, tagged)| {
+        self.entries().fold(0, |sum: u64, (key, tagged)| {
             let value = crc32c::crc32c_append(u32::from(tagged.tombstone), tagged.value);
             sum.wrapping_add(mix(mix(mix(key) ^ tagged.version) ^ u64::from(value)))
         })
