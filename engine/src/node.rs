@@ -313,6 +313,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             return Err(Fatal::Log(error));
         }
         self.body.write_log(&mut self.io);
+        self.body.drop_old_answers(|| self.io.clock());
         self.body.flush(&mut self.io);
         self.body.counters.turns += 1;
         Ok(())
@@ -339,6 +340,13 @@ impl<P: Protocol, I: Io> Node<P, I> {
             protocol.step(Input::Timeout, body);
         }
         deliver_to_self(protocol, body);
+        while protocol.reads_room() > 0
+            && let Some(gets) = body.take_reads()
+        {
+            protocol.step(Input::Reads(gets), body);
+            body.release_payload(gets);
+            deliver_to_self(protocol, body);
+        }
         while body.has_batch() && protocol.room() > 0 && body.log_has_room() {
             let batch = body.take_batch();
             body.counters.batches += 1;

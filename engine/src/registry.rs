@@ -2,7 +2,7 @@
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
-use synod_protocols::protocol::{self, Protocol, Service};
+use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_results::check::Consistency;
@@ -68,19 +68,29 @@ impl Visit for ReadTraits {
     }
 }
 
-/// What the protocol called `name` promises with these parameters; `None` when there is none.
-#[must_use]
-pub fn promise(name: &str, replicas: usize, parameters: &[u64]) -> Option<Consistency> {
-    with_protocol(name, ReadPromise(replicas, parameters))
+/// What the controller must know about a protocol with its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen {
+    /// What it promises.
+    pub promise: Consistency,
+    /// How its gets come.
+    pub reads: Reads,
 }
 
-struct ReadPromise<'a>(usize, &'a [u64]);
+/// The protocol called `name` with these parameters; `None` when there is none.
+#[must_use]
+pub fn chosen(name: &str, replicas: usize, parameters: &[u64]) -> Option<Chosen> {
+    with_protocol(name, ReadChosen(replicas, parameters))
+}
 
-impl Visit for ReadPromise<'_> {
-    type Output = Consistency;
+struct ReadChosen<'a>(usize, &'a [u64]);
 
-    fn visit<P: Protocol>(self) -> Consistency {
-        promise_of::<P>(self.0, self.1)
+impl Visit for ReadChosen<'_> {
+    type Output = Chosen;
+
+    fn visit<P: Protocol>(self) -> Chosen {
+        let Self(replicas, parameters) = self;
+        Chosen { promise: promise_of::<P>(replicas, parameters), reads: P::reads(parameters) }
     }
 }
 
@@ -126,6 +136,7 @@ fn describe_parameter(parameter: &protocol::Parameter) -> ParameterSpec {
             protocol::Unit::Duration => ParameterKind::Duration,
             protocol::Unit::Count => ParameterKind::Count,
             protocol::Unit::Flag => ParameterKind::Flag,
+            protocol::Unit::Choice(options) => ParameterKind::Choice(options),
         },
         default: match parameter.default {
             protocol::Default::Fixed(value) => ParameterDefault::Fixed(value),

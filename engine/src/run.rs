@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel;
-use synod_results::check::{self, Consistency, HistoryFile, Verdict};
+use synod_results::check::{self, HistoryFile, Verdict};
 use synod_results::environment::Environment;
 use synod_results::hgrm;
 use synod_results::run_folder::{PartFolder, RunFolder};
@@ -211,7 +211,7 @@ impl Single<'_> {
             logs: ran.logs,
             faults: ran.faults,
             trouble: ran.trouble,
-            promise: self.promise(),
+            promise: cluster::chosen(self.workload, self.protocol).promise,
             verdict,
         });
         self.keep(&ran.written, &result)?;
@@ -288,6 +288,7 @@ impl Single<'_> {
                 phases: self.workload.phases,
                 seed: self.workload.seed.wrapping_add(u64::from(self.repeat)),
                 repeatable: traits.service == Service::StateMachine,
+                reads: cluster::chosen(self.workload, self.protocol).reads,
                 frame_bytes_max: self.workload.cluster.limits.frame_bytes,
             };
             let recording = Recording::new(thread, pieces.clone(), used);
@@ -387,19 +388,18 @@ impl Single<'_> {
 
     fn check(&self) -> Result<Verdict, String> {
         let history = HistoryFile::new(&self.part.history());
-        let verdict = check::check(&history, self.promise(), CHECK_BYTES_MAX, &|| clock().0)
-            .map_err(|error| error.to_string())?;
+        let verdict = check::check(
+            &history,
+            cluster::chosen(self.workload, self.protocol).promise,
+            CHECK_BYTES_MAX,
+            &|| clock().0,
+        )
+        .map_err(|error| error.to_string())?;
         if let Some(violation) = verdict.violation() {
             let svg = check::draw(violation);
             self.part.write_violation(&svg).map_err(|error| error.to_string())?;
         }
         Ok(verdict)
-    }
-
-    fn promise(&self) -> Consistency {
-        let replicas = cluster::replicas_of(self.workload, self.protocol);
-        registry::promise(&self.protocol.name, replicas, &self.protocol.parameters)
-            .expect("the workload was checked")
     }
 
     fn keep(&self, written: &Written, result: &ProtocolResult) -> Result<(), String> {

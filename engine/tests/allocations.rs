@@ -311,6 +311,7 @@ fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
         phases: Phases { warm_up_ns: WARM_UP_NS, measure_ns: RUN_NS_MAX, cool_down_ns: 0 },
         seed: 1,
         repeatable: P::SERVICE == Service::StateMachine,
+        reads: P::reads(&[0; PARAMETERS_MAX]),
         frame_bytes_max: FRAME_BYTES_MAX,
     }
 }

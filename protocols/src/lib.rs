@@ -18,6 +18,7 @@ pub mod bytes;
 pub mod command;
 pub mod log;
 pub mod protocol;
+pub mod reads;
 pub mod types;
 pub mod window;
 pub mod wire;

@@ -272,6 +272,10 @@ impl<P: Protocol> Context<P> for Verbs<'_, P> {
         }
     }
 
+    fn serve(&mut self, gets: Payload) {
+        self.shared.bytes(gets);
+    }
+
     fn redirect(&mut self, batch: Payload, _leader: Option<ReplicaId>) {
         self.shared.bytes(batch);
     }

@@ -6,7 +6,7 @@ use crate::apply::{Tally, apply_batch};
 use crate::sessions::Sessions;
 use crate::snapshot::{Capture, Install, Progress, Restored, SnapshotIdentity};
 use crate::store::{Store, StoreLimits, Tagged, mix};
-use synod_protocols::command::{Reply, SessionId};
+use synod_protocols::command::{Commands, Op, Reply, SessionId, Status};
 
 /// The replicated table and the sessions.
 #[derive(Debug)]
@@ -58,6 +58,24 @@ impl State {
             return Tally::default();
         }
         apply_batch(base, batch, &mut self.store, &mut self.sessions, on_reply)
+    }
+
+    /// Answers a batch of gets from the table as it is now. Their version is the last that the table
+    /// can hold. While commands are being replayed over a snapshot the table is that of no moment,
+    /// and the clients have to ask again.
+    pub(super) fn serve(&self, gets: &[u8], mut on_reply: impl FnMut(SessionId, &Reply<'_>)) {
+        let version = version_before(self.next);
+        for get in Commands::new(gets) {
+            assert_eq!(get.op, Op::Get);
+            let (status, value): (Status, &[u8]) = match self.store.tagged(get.key) {
+                _ if !self.is_whole() => (Status::Busy, &[]),
+                None => (Status::Absent, &[]),
+                Some(held) if held.tombstone => (Status::Absent, held.value),
+                Some(held) => (Status::Ok, held.value),
+            };
+            let (sequence, session_index) = (get.sequence, get.session.index());
+            on_reply(get.session, &Reply { sequence, session_index, status, version, value });
+        }
     }
 
     /// Takes over a snapshot that covers everything below `next`, also from an older one over which

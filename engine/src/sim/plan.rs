@@ -375,6 +375,7 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Unit::Duration => default / 4 + random.below(2 * default),
                 protocol::Unit::Count => 1 + random.below(u64::from(replicas)),
                 protocol::Unit::Flag => random.below(2),
+                protocol::Unit::Choice(options) => random.below(options.len() as u64),
             };
             let drawn = if chance(random, 30) { other } else { default };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);

@@ -211,6 +211,7 @@ impl<P: Protocol> World<P> {
                 phases: self.plan.phases,
                 seed: self.plan.seed,
                 repeatable: P::SERVICE == Service::StateMachine,
+                reads: P::reads(&self.plan.parameters),
                 frame_bytes_max: self.plan.limits.frame_bytes_max,
             },
             SimulatedIo::new(port),

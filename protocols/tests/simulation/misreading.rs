@@ -110,7 +110,7 @@ fn misread_by_multi_paxos(
         }
         (
             Mutation::TrustsBound,
-            Message::Heartbeat { ballot, chosen } | Message::Accept { ballot, chosen, .. },
+            Message::Heartbeat { ballot, chosen, .. } | Message::Accept { ballot, chosen, .. },
         ) if ballot >= promised(disk) => {
             let mut taken = told_as_chosen(disk, applied, mail.peer);
             taken.truncate(usize::try_from(chosen.0.saturating_sub(applied.0)).expect("few"));
