@@ -468,9 +468,9 @@ fn take_frame<P: Protocol, S: Storage>(
             if !slot.is_possible() {
                 return Err(Refusal::Message);
             }
-            if body.receive_snapshot(ReplicaId(from), slot, frame.payload) {
-                let from = ReplicaId(from);
-                protocol.step(Input::Installed { from, applied: slot }, body);
+            let from = ReplicaId(from);
+            if let Some(applied) = body.receive_snapshot(from, slot, frame.payload) {
+                protocol.step(Input::Installed { from, applied }, body);
             }
             Ok(())
         }

@@ -5,6 +5,8 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 use synod_results::check::Consistency;
 use synod_workloads::{
     Catalog, ClusterFacts, Conflict, OperationSet, ParameterDefault, ParameterKind, ParameterSpec,
@@ -21,13 +23,16 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 3] = [Unreplicated::NAME, MultiPaxos::NAME, Abd::NAME];
+pub const NAMES: [&str; 5] =
+    [Unreplicated::NAME, MultiPaxos::NAME, Viewstamped::NAME, Zab::NAME, Abd::NAME];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
 pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
     match name {
         Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
         MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
+        Viewstamped::NAME => Some(what.visit::<Viewstamped>()),
+        Zab::NAME => Some(what.visit::<Zab>()),
         Abd::NAME => Some(what.visit::<Abd>()),
         _ => None,
     }

@@ -26,6 +26,8 @@ use synod_protocols::protocol::{
     Config, Default as DefaultValue, PARAMETERS_MAX, Protocol, Service,
 };
 use synod_protocols::types::ReplicaId;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 use synod_workloads::{Arrival, KeyDistribution, Keys, Load, Mix, Phases, Values};
 use tempfile::TempDir;
 
@@ -74,6 +76,20 @@ fn turns_of_a_log_protocol_with_a_disk_take_no_memory() {
 fn turns_of_a_register_protocol_with_a_disk_take_no_memory() {
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<Abd>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_viewstamped_replication_take_no_memory() {
+    assert_no_allocation::<Viewstamped>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Viewstamped>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_zab_take_no_memory() {
+    assert_no_allocation::<Zab>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Zab>(Some(folder.path()), 100);
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -9,12 +9,15 @@
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
 //! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+//! 5. [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod acks;
 pub mod bytes;
+pub mod catch_up;
 pub mod command;
 pub mod log;
 pub mod protocol;
@@ -26,3 +29,5 @@ pub mod wire;
 pub mod abd;
 pub mod multi_paxos;
 pub mod unreplicated;
+pub mod viewstamped;
+pub mod zab;

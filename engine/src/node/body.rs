@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::frame::{self, Frame, Kind};
 use crate::greeting::{self, Accepting, Dialling, Hello, Nonces, Speaker};
 use crate::io::{Address, Io, LinkId};
-use crate::snapshot::SnapshotIdentity;
+use crate::snapshot::{SnapshotIdentity, chunk_number};
 use crate::store::{StoreLimits, Tagged};
 use crate::wal::{Buffer, Lsn, Storage, Wal, WriteToken};
 use synod_workloads::{Concern, Random};
@@ -459,28 +459,36 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         self.snapshots.continue_saving(&self.state, wal)
     }
 
-    /// Takes in a piece of another replica's snapshot; true when it was the last and this replica
-    /// now has everything below the slot.
-    pub(super) fn receive_snapshot(&mut self, from: ReplicaId, slot: Slot, chunk: &[u8]) -> bool {
+    /// Takes in a piece of another replica's snapshot. When it was the last, or the snapshot has
+    /// nothing new, says below which slot this replica now has everything.
+    pub(super) fn receive_snapshot(
+        &mut self,
+        from: ReplicaId,
+        slot: Slot,
+        chunk: &[u8],
+    ) -> Option<Slot> {
         let merges = P::SERVICE == Service::Registers;
         if merges && !self.settings.protocol.lost {
-            return false;
+            return None;
         }
+        // Who asked for it may not know what the store has: the snapshot before was on disk when a
+        // crash took the record of it.
+        let is_old = !merges && slot <= self.state.next() && chunk_number(chunk) == Some(0);
         match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk, merges) {
             Ok(Some(restored)) if merges => {
                 self.state.merge(restored);
-                true
+                Some(slot)
             }
             Ok(Some(restored)) => {
                 self.state.restore(restored, slot);
                 // What others were being sent was the state before.
                 self.snapshots.stop_sending();
-                true
+                Some(slot)
             }
-            Ok(None) => false,
+            Ok(None) => is_old.then(|| self.state.next()),
             Err(error) => {
                 self.failed = Some(error);
-                false
+                None
             }
         }
     }

@@ -16,6 +16,8 @@ use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 use synod_workloads::{Arrival, Concern, Random};
 
 use super::Check;
@@ -140,6 +142,31 @@ const MULTI_PAXOS: &[Row] = &[
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
 ];
 
+const VIEWSTAMPED: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, AGREEMENT),
+    ("note of loss removed too early", Mutation::RegainsEarly, LOSSES, AGREEMENT),
+    ("acknowledges while lost", Mutation::AnswersWhileLost(1 << 1 | 1 << 3), LOSSES, AGREEMENT),
+    ("one answers for all others", Mutation::OneAnswersForAll(1 << 10), LOSSES, AGREEMENT),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
+const ZAB: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
 const ABD: &[Row] = &[
     ("write durable in a cache only", Mutation::CachesWrites, CRASHES, HISTORY),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, HISTORY),
@@ -166,6 +193,8 @@ fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> 
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
+    mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
@@ -275,5 +304,7 @@ fn assert_sound<P: Protocol>() {
 fn the_plans_of_mutants_fail_only_with_something_broken() {
     assert_sound::<Unreplicated>();
     assert_sound::<MultiPaxos>();
+    assert_sound::<Viewstamped>();
+    assert_sound::<Zab>();
     assert_sound::<Abd>();
 }

@@ -159,6 +159,8 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
         *place = match parameter.name {
             "heartbeat" | "retry" => MILLISECOND,
             "election_timeout" => 6 * MILLISECOND,
+            "view_change_timeout" => 6 * MILLISECOND,
+            "piggyback_commits" => random.below(2),
             "phase1_quorum" => phase1_quorum,
             "phase2_quorum" => replicas + 1 - phase1_quorum,
             "reads" => 0,

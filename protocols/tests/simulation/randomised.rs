@@ -6,6 +6,8 @@ use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 
 use crate::cluster::{Summary, run};
 use crate::plan::Plan;
@@ -69,6 +71,18 @@ fn abd_survives_its_faults() {
 #[test]
 fn multi_paxos_survives_its_faults() {
     let summaries = campaign::<MultiPaxos>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn viewstamped_survives_its_faults() {
+    let summaries = campaign::<Viewstamped>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn zab_survives_its_faults() {
+    let summaries = campaign::<Zab>(2_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use synod_protocols::command::{Commands, Op, SessionId, Status};
-use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register};
+use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register, Service};
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
@@ -152,6 +152,11 @@ impl<P: Protocol> Replica<P> {
                 if self.mutation != Some(Mutation::ForgetsInstalled) {
                     self.disk.install(&life.store);
                 }
+                self.step(Input::Installed { from, applied }, now, output);
+            }
+            Packet::Snapshot(_) if P::SERVICE == Service::StateMachine => {
+                // Nothing new for the store; the protocol may not have known that.
+                let applied = life.store.applied;
                 self.step(Input::Installed { from, applied }, now, output);
             }
             Packet::Snapshot(_) => {}
