@@ -60,6 +60,8 @@ const DAMAGE: Shape =
     Shape { actions: &[Action::Rot, Action::Misdirect, Action::Isolate], faults: 15, cuts: false };
 const MISPLACED: Shape =
     Shape { actions: &[Action::Misdirect, Action::Crash], faults: 25, cuts: true };
+/// So many crashes that replicas which know of something are often down together.
+const OUTAGES: Shape = Shape { actions: &[Action::Crash], faults: 80, cuts: false };
 const CUTS: Shape = Shape { actions: &[Action::Crash, Action::Isolate], faults: 25, cuts: true };
 
 impl Shape {
@@ -128,7 +130,7 @@ const UNREPLICATED: &[Row] = &[
 ];
 
 const MULTI_PAXOS: &[Row] = &[
-    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
     ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
@@ -143,7 +145,7 @@ const MULTI_PAXOS: &[Row] = &[
 ];
 
 const VIEWSTAMPED: &[Row] = &[
-    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
     ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
@@ -158,7 +160,7 @@ const VIEWSTAMPED: &[Row] = &[
 ];
 
 const ZAB: &[Row] = &[
-    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
     ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
