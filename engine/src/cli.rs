@@ -4,6 +4,7 @@ pub(crate) mod campaign;
 pub(crate) mod histories;
 pub(crate) mod knee;
 pub(crate) mod limits;
+pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod suites;
 pub(crate) mod tune;
@@ -23,6 +24,8 @@ pub(crate) mod exit {
     pub(crate) const BAD_INPUT: u8 = 2;
     /// The machine does not allow it.
     pub(crate) const ENVIRONMENT: u8 = 3;
+    /// Nobody reads the output any more: as for who is ended by SIGPIPE.
+    pub(crate) const NOBODY_READS: u8 = 141;
 }
 
 pub(crate) fn fail(message: &str, code: u8) -> ExitCode {
@@ -168,6 +171,20 @@ pub(crate) enum Command {
         /// The file to write; the standard output if not given.
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Write a run or a suite as one HTML page, with plots.
+    Report {
+        /// The run folder, or the folder of a suite.
+        folder: PathBuf,
+        /// The page; `report.html` in the folder if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Also write every result as comma-separated values.
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+        /// Also write each chart as SVG into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        svg: Option<PathBuf>,
     },
     /// Compare two run folders.
     Compare {

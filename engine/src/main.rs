@@ -46,6 +46,9 @@ fn main() -> ExitCode {
             histories::export(&folder, format, part.as_deref(), out.as_deref())
                 .map_or_else(|(message, code)| fail(&message, code), |()| ExitCode::SUCCESS)
         }
+        Command::Report { folder, out, csv, svg } => {
+            cli::report::report(&folder, out, csv.as_deref(), svg.as_deref())
+        }
         Command::Compare { first, second } => runs::compare(&first, &second),
         Command::Campaign(arguments) => campaign::campaign(arguments),
         Command::Schema => {
@@ -69,6 +72,11 @@ fn main() -> ExitCode {
 fn abort_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
+        // Whoever reads the output has enough of it, as `head` does.
+        let what = information.payload().downcast_ref::<String>();
+        if what.is_some_and(|what| what.contains("Broken pipe")) {
+            std::process::exit(exit::NOBODY_READS.into());
+        }
         before(information);
         std::process::abort();
     }));

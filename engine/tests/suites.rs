@@ -180,3 +180,39 @@ phases: { warm_up: 50ms, measure: 300ms }
     let output = synod(&["check", &file.to_string_lossy()]);
     assert!(output.status.success(), "{}", said(&output));
 }
+
+#[test]
+fn a_report_is_one_page_with_everything_in_it() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    fs::write(place.path().join("small.yaml"), SMALL).expect("it is written");
+    let file = place.path().join("suite.yaml");
+    fs::write(&file, SUITE.replace("repeats: 2", "repeats: 1")).expect("it is written");
+    let suites = place.path().join("suites");
+    let output = synod(&["suite", &file.to_string_lossy(), "--suites", &suites.to_string_lossy()]);
+    assert!(output.status.success(), "{}", said(&output));
+    let folder = fs::read_dir(&suites).expect("it is there").next().expect("one suite");
+    let folder = folder.expect("it can be listed").path();
+    let (csv, pictures) = (place.path().join("all.csv"), place.path().join("pictures"));
+    let output = synod(&[
+        "report",
+        &folder.to_string_lossy(),
+        "--csv",
+        &csv.to_string_lossy(),
+        "--svg",
+        &pictures.to_string_lossy(),
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    let page = fs::read_to_string(folder.join("report.html")).expect("the page is there");
+    for part in ["all 8 results are valid", "class=\"heat\"", "multi_paxos, window 4", "NaN"] {
+        assert_eq!(page.contains(part), part != "NaN", "{part}");
+    }
+    // Nothing is asked of a network: links of namespaces and of the license's words aside.
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
+    let lines = fs::read_to_string(&csv).expect("the values are there");
+    assert_eq!(lines.lines().count(), 9, "{lines}");
+    let columns: Vec<usize> = lines.lines().map(|line| line.split(',').count()).collect();
+    assert!(columns.iter().all(|&count| count == columns[0]), "{lines}");
+    assert!(fs::read_dir(&pictures).expect("pictures are there").count() >= 4);
+    let output = synod(&["report", &place.path().to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2), "a folder without results");
+}

@@ -37,6 +37,30 @@ pub fn render(histogram: &Histogram<u64>) -> String {
     text
 }
 
+/// Reads back what [`render`] wrote: for each line `1 / (1 - percentile)` and the value in
+/// nanoseconds. The last line, of the 100th percentile, has none.
+///
+/// # Errors
+/// The number of the line that is not one of percentiles.
+pub fn parse(text: &str) -> Result<Vec<(f64, f64)>, usize> {
+    let mut points = Vec::new();
+    for (number, line) in text.lines().enumerate().skip(2) {
+        if line.starts_with('#') {
+            break;
+        }
+        let mut words = line.split_whitespace();
+        let (value, inverse) = (words.next(), words.nth(2));
+        let parsed = value.zip(inverse).and_then(|(value, inverse)| {
+            Some((inverse.parse::<f64>().ok()?, value.parse::<f64>().ok()? * 1e3))
+        });
+        let (inverse, value_ns) = parsed.ok_or(number + 1)?;
+        if inverse.is_finite() {
+            points.push((inverse, value_ns));
+        }
+    }
+    Ok(points)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +73,11 @@ mod tests {
             histogram.record(latency_us * 1000).unwrap();
         }
         let text = render(&histogram);
+        let parsed = parse(&text).unwrap();
+        assert_eq!(parsed[0].0, 1.0);
+        let at_p50 = parsed.iter().find(|(inverse, _)| *inverse == 2.0).unwrap();
+        assert!((at_p50.1 - 5e6).abs() < 1e4, "{at_p50:?}");
+        assert_eq!(parse("\n\nnonsense\n"), Err(3));
         let rows: Vec<Vec<f64>> = text
             .lines()
             .skip(2)

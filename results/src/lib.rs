@@ -18,6 +18,7 @@ pub mod objective;
 #[cfg(test)]
 mod random;
 pub mod record;
+pub mod report;
 pub mod run_folder;
 pub mod suite;
 pub mod suite_table;

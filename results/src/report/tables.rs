@@ -1,0 +1,246 @@
+//! The tables of a report, and the same numbers as comma-separated values.
+
+use std::fmt::Write as _;
+
+use super::chart::Chart;
+use super::source::Source;
+use crate::check::escaped;
+use crate::suite::Suite;
+use crate::summary::ProtocolResult;
+use crate::table::{ROWS, by_label, spread};
+use crate::units;
+
+/// An HTML table whose first column names the rows.
+pub(super) fn table(caption: &str, header: &[String], rows: &[Vec<String>]) -> String {
+    let mut html =
+        format!("<div class=\"wide\"><table><caption>{}</caption>\n<tr>", escaped(caption));
+    for cell in header {
+        let _infallible = write!(html, "<th scope=\"col\">{}</th>", escaped(cell));
+    }
+    html.push_str("</tr>\n");
+    for row in rows {
+        html.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            let _infallible = if column == 0 {
+                write!(html, "<th scope=\"row\">{}</th>", escaped(cell))
+            } else {
+                write!(html, "<td>{}</td>", escaped(cell))
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table></div>\n");
+    html
+}
+
+/// The comparison at a glance: of a run each figure of each protocol, of a suite its points.
+pub(super) fn at_a_glance(source: &Source) -> String {
+    match &source.suite {
+        Some(suite) => points(source, suite),
+        None => protocols(source),
+    }
+}
+
+fn protocols(source: &Source) -> String {
+    let results = &source.runs[0].summary.results;
+    let protocols = by_label(results);
+    let labels = protocols.iter().map(|(label, _)| (*label).to_owned());
+    let header: Vec<String> = std::iter::once(String::new()).chain(labels).collect();
+    let rows: Vec<Vec<String>> = ROWS
+        .iter()
+        .map(|row| {
+            let cells = protocols.iter().map(|(_, results)| match spread(row.figure, results) {
+                Some((least, median, most)) if results.len() > 1 => format!(
+                    "{} ({} to {})",
+                    (row.print)(median),
+                    (row.print)(least),
+                    (row.print)(most)
+                ),
+                Some((_, median, _)) => (row.print)(median),
+                None => "-".to_owned(),
+            });
+            std::iter::once(row.name.to_owned()).chain(cells).collect()
+        })
+        .collect();
+    table("The median of the repeats, and from the least to the most", &header, &rows)
+}
+
+fn points(source: &Source, suite: &Suite) -> String {
+    let mut header: Vec<String> = suite.axes.iter().map(|axis| axis.path.clone()).collect();
+    header.extend(["protocol", "ops/s", "p50", "p99", "p99.9", "valid"].map(str::to_owned));
+    let mut rows = Vec::new();
+    for point in 0..suite.points.len() {
+        let results: Vec<ProtocolResult> = source
+            .runs
+            .iter()
+            .filter(|run| run.point == point)
+            .flat_map(|run| run.summary.results.clone())
+            .collect();
+        let mut protocols = by_label(&results);
+        protocols.sort_by_key(|(label, _)| *label);
+        for (label, results) in protocols {
+            let median = |figure| spread(figure, &results).map_or(0.0, |(_, median, _)| median);
+            let sound = results.iter().filter(|result| result.is_sound()).count();
+            let mut row: Vec<String> =
+                suite.settings(point).map(|(_, value)| value.to_owned()).collect();
+            row.extend([
+                label.to_owned(),
+                units::count(median(|result| Some(result.overall.ops_per_second))),
+                units::nanoseconds(median(|result| Some(result.overall.p50_ns as f64))),
+                units::nanoseconds(median(|result| Some(result.overall.p99_ns as f64))),
+                units::nanoseconds(median(|result| Some(result.overall.p999_ns as f64))),
+                format!("{sound} of {}", results.len()),
+            ]);
+            rows.push(row);
+        }
+    }
+    table("The median of the repeats of each point", &header, &rows)
+}
+
+/// Throughput over two axes, a cell for each pair, for each protocol of a suite with two axes that
+/// vary.
+pub(super) fn heat_maps(source: &Source) -> String {
+    let Some(suite) = &source.suite else { return String::new() };
+    let varying: Vec<usize> =
+        (0..suite.axes.len()).filter(|&axis| suite.axes[axis].values.len() > 1).collect();
+    let &[down, across] = varying.as_slice() else { return String::new() };
+    let mut labels: Vec<&str> =
+        source.results().iter().map(|(_, _, it)| it.label.as_str()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels.into_iter().map(|label| heat_map(source, suite, label, (down, across))).collect()
+}
+
+fn heat_map(source: &Source, suite: &Suite, label: &str, (down, across): (usize, usize)) -> String {
+    let ops = |row: usize, column: usize| {
+        let results: Vec<&ProtocolResult> = source
+            .results()
+            .into_iter()
+            .filter(|(run, _, result)| {
+                let at = &suite.points[run.point].at;
+                result.label == label && (at[down], at[across]) == (row, column)
+            })
+            .map(|(_, _, result)| result)
+            .collect();
+        spread(|result| Some(result.overall.ops_per_second), &results).map(|(_, median, _)| median)
+    };
+    let (rows, columns) = (&suite.axes[down], &suite.axes[across]);
+    let cells: Vec<Vec<Option<f64>>> = (0..rows.values.len())
+        .map(|row| (0..columns.values.len()).map(|column| ops(row, column)).collect())
+        .collect();
+    let most = cells.iter().flatten().flatten().copied().fold(0.0, f64::max);
+    let mut html = format!(
+        "<div class=\"wide\"><table class=\"heat\"><caption>{}: operations per second, {} down, {} \
+         across</caption>\n<tr><td></td>",
+        escaped(label),
+        escaped(&rows.path),
+        escaped(&columns.path)
+    );
+    for value in &columns.values {
+        let _infallible = write!(html, "<th scope=\"col\">{}</th>", escaped(value));
+    }
+    html.push_str("</tr>\n");
+    for (value, row) in rows.values.iter().zip(&cells) {
+        let _infallible = write!(html, "<tr><th scope=\"row\">{}</th>", escaped(value));
+        for cell in row {
+            let _infallible = match cell {
+                Some(ops) => {
+                    let share = ops / most * 100.0;
+                    write!(html, "<td style=\"--share:{share:.0}%\">{}</td>", units::count(*ops))
+                }
+                None => write!(html, "<td>-</td>"),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table></div>\n");
+    html
+}
+
+/// What each operation cost, and how near the limits it came.
+pub(super) fn costs(source: &Source) -> String {
+    let header = ["", "CPU-s/M ops", "messages/op", "bytes/op", "syncs/op", "beside the limit"];
+    let number = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), units::figure);
+    let rows: Vec<Vec<String>> = source
+        .results()
+        .into_iter()
+        .map(|(_, _, result)| {
+            let messages = result.counters.replica_messages as f64;
+            let operations = (result.overall.count as f64).max(1.0);
+            let limit = result.limits.first().map_or_else(String::new, |limit| {
+                format!("{} % of {}", units::figure(limit.percent), limit.name)
+            });
+            vec![
+                format!("{} #{}", result.label, result.repeat + 1),
+                number(result.cpu_seconds_per_million()),
+                number(Some(messages / operations)),
+                number(result.bytes_per_operation()),
+                number(result.syncs_per_operation()),
+                limit,
+            ]
+        })
+        .collect();
+    table("What an operation cost", &header.map(str::to_owned), &rows)
+}
+
+/// The numbers behind a chart.
+pub(super) fn behind(chart: &Chart) -> String {
+    let header = ["series", &chart.x.label, &chart.y.label].map(str::to_owned);
+    let rows: Vec<Vec<String>> = chart
+        .series
+        .iter()
+        .flat_map(|series| {
+            series.points.iter().map(|&(x, y)| {
+                vec![series.name.clone(), chart.x.unit.words(x), chart.y.unit.words(y)]
+            })
+        })
+        .collect();
+    table(&chart.title, &header, &rows)
+}
+
+/// Every result as a line of comma-separated values.
+#[must_use]
+pub fn csv(source: &Source) -> String {
+    let axes = source.suite.as_ref().map_or(&[][..], |suite| &suite.axes);
+    let mut text: String = axes.iter().map(|axis| quoted(&axis.path) + ",").collect();
+    text.push_str(
+        "label,protocol,repeat,replicas,durability,operations,ops_per_second,mean_ns,p50_ns,p90_ns,\
+         p99_ns,p999_ns,max_ns,cpu_seconds_per_million,replica_messages,replica_bytes,log_syncs,sound\n",
+    );
+    for (run, _, result) in source.results() {
+        if let Some(suite) = &source.suite {
+            for (_, value) in suite.settings(run.point) {
+                text.push_str(&(quoted(value) + ","));
+            }
+        }
+        let ProtocolResult { label, protocol, repeat, replicas, durability, counters, .. } = result;
+        let overall = &result.overall;
+        let _infallible = writeln!(
+            text,
+            "{},{protocol},{repeat},{replicas},{durability},{},{:.1},{:.0},{},{},{},{},{},{:.3},{},{},{},{}",
+            quoted(label),
+            overall.count,
+            overall.ops_per_second,
+            overall.mean_ns,
+            overall.p50_ns,
+            overall.p90_ns,
+            overall.p99_ns,
+            overall.p999_ns,
+            overall.max_ns,
+            result.cpu_seconds_per_million().unwrap_or(0.0),
+            counters.replica_messages,
+            counters.replica_bytes,
+            counters.log_syncs,
+            result.is_sound(),
+        );
+    }
+    text
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains([',', '"', '\n']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}
