@@ -3,6 +3,7 @@
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{self, Protocol, Service};
+use synod_protocols::raft::Raft;
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_workloads::{
@@ -20,13 +21,14 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 3] = [Unreplicated::NAME, MultiPaxos::NAME, Abd::NAME];
+pub const NAMES: [&str; 4] = [Unreplicated::NAME, MultiPaxos::NAME, Raft::NAME, Abd::NAME];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
 pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
     match name {
         Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
         MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
+        Raft::NAME => Some(what.visit::<Raft>()),
         Abd::NAME => Some(what.visit::<Abd>()),
         _ => None,
     }

@@ -8,7 +8,7 @@
 //! 2. [`protocol`]: the contract, [`Protocol`](protocol::Protocol) and
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
-//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+//! 4. [`multi_paxos`], [`raft`] and [`abd`]: two log protocols and a register protocol.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -24,4 +24,5 @@ pub mod wire;
 
 pub mod abd;
 pub mod multi_paxos;
+pub mod raft;
 pub mod unreplicated;

@@ -11,6 +11,7 @@ use std::thread;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 
 use crate::damage::Damage;
@@ -148,6 +149,47 @@ const MULTI_PAXOS: &[Row] = &[
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
 ];
 
+const RAFT: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, ANY),
+    ("asks for votes before the disk", Mutation::SendsKindEarly(3), ANY),
+    ("votes before the disk", Mutation::SendsKindEarly(4), ANY),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(6), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets terms", Mutation::ForgetsRecords(1), ANY),
+    ("forgets votes", Mutation::ForgetsRecords(2), ANY),
+    ("forgets entries", Mutation::ForgetsRecords(3), ANY),
+    ("forgets checkpoints", Mutation::ForgetsRecords(4), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(5), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without terms", Mutation::CheckpointsWithout(1), ANY),
+    ("checkpoint without votes", Mutation::CheckpointsWithout(2), ANY),
+    ("checkpoint without entries", Mutation::CheckpointsWithout(3), ANY),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("counts each vote twice", Mutation::CountsTwice(4), ANY),
+    ("counts repeated votes", Mutation::CountsRepeats(4), ANY),
+    ("counts each agreement twice", Mutation::CountsTwice(6), ANY),
+    ("counts repeated agreements", Mutation::CountsRepeats(6), ANY),
+    ("votes whatever the log lacks", Mutation::IgnoresLogs, ANY),
+    ("longer log is more up to date", Mutation::ComparesLengths, ANY),
+    ("votes twice in a term", Mutation::VotesTwice, ANY),
+    ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
+    ("counts votes of old terms", Mutation::CountsOldVotes, ANY),
+    ("counts agreements of old terms", Mutation::CountsOldAgreements, ANY),
+    ("takes entries that do not fit", Mutation::SkipsTheLogCheck, ANY),
+    ("agrees without storing", Mutation::AgreesWithoutStoring, ANY),
+    ("keeps entries in conflict", Mutation::KeepsConflicts, ANY),
+    ("commits entries of old terms", Mutation::CommitsOldTerms, ANY),
+    ("commits what was not compared", Mutation::CommitsUnverified, ANY),
+    ("leader ignores disagreement", Mutation::IgnoresDisagreement, ANY),
+    ("takes snapshots for older", Mutation::MistakesSnapshotTerms, ANY),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("votes get lost", Mutation::DropsMessages(4), PROGRESS),
+    ("agreements get lost", Mutation::DropsMessages(6), PROGRESS),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
 const ABD: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, HISTORY),
     ("answers queries before the disk", Mutation::SendsKindEarly(2), HISTORY),
@@ -187,6 +229,7 @@ const CHECKER: &[Row] = &[
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Raft>("raft", RAFT));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {

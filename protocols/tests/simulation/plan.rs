@@ -142,6 +142,7 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
         *place = match parameter.name {
             "heartbeat" | "retry" => MILLISECOND,
             "election_timeout" => 6 * MILLISECOND,
+            "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
             "phase1_quorum" => phase1_quorum,
             "phase2_quorum" => replicas + 1 - phase1_quorum,
             name => panic!("the tests do not know the parameter {name}"),
