@@ -28,6 +28,7 @@ use crate::greeting::Key;
 use crate::io::Address;
 use crate::io::memory::Hub;
 use crate::io::uring::clock;
+use crate::load;
 use crate::registry;
 use synod_protocols::protocol::Service;
 
@@ -472,6 +473,7 @@ fn enlist(
         // Clients are numbered from 1, over all groups.
         clients_max: usize::from(workload.load.threads)
             * usize::from(workload.load.connections)
+            * load::lanes(chosen(workload, protocol).reads)
             * groups
             + 1,
         segment_bytes: spec.log.segment_bytes,
@@ -512,6 +514,14 @@ pub fn processors() -> Vec<usize> {
 pub fn replicas_of(workload: &Workload, protocol: &ProtocolChoice) -> usize {
     let traits = registry::traits(&protocol.name).expect("the workload names known protocols");
     usize::from(workload.cluster.replicas).min(traits.replicas_max)
+}
+
+/// What follows from the protocol's parameters.
+#[must_use]
+pub fn chosen(workload: &Workload, protocol: &ProtocolChoice) -> registry::Chosen {
+    let replicas = replicas_of(workload, protocol);
+    registry::chosen(&protocol.name, replicas, &protocol.parameters)
+        .expect("the workload names known protocols")
 }
 
 /// Makes a folder that only this user can read.

@@ -150,6 +150,10 @@ impl<I: Io> Io for Emulated<I> {
         self.inner.now()
     }
 
+    fn clock(&self) -> Time {
+        self.inner.clock()
+    }
+
     /// When a frame is due, or a stall is over.
     fn due(&self) -> Time {
         let frame = self.ends.iter().map(|end| end.line.due()).min().unwrap_or(Time::NEVER);

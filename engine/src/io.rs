@@ -70,6 +70,9 @@ pub trait Io {
     /// The time of the last [`Event::Woke`].
     fn now(&self) -> Time;
 
+    /// The time at this moment. It takes longer to tell.
+    fn clock(&self) -> Time;
+
     /// When there is something to do in here although nothing happens outside.
     fn due(&self) -> Time {
         Time::NEVER

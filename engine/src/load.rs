@@ -18,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use synod_protocols::command::{Replies, Reply, Status, validate_replies};
+use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
 use synod_workloads::{Arrival, ArrivalGenerator, Load, Phases, thread_seed};
 
 use self::clients::{Clients, Step};
 pub use self::recording::{Piece, Recording, Timed, Used};
 use self::slots::Slots;
+pub use self::slots::lanes;
 use crate::frame::{Frame, Kind, Next};
 use crate::greeting::{self, Key};
 use crate::io::{Address, Event, Io};
@@ -51,6 +53,8 @@ pub struct Plan {
     pub seed: u64,
     /// Whether a request may be sent twice: the protocol applies it once.
     pub repeatable: bool,
+    /// How the protocol wants its gets.
+    pub reads: Reads,
     /// The longest frame.
     pub frame_bytes_max: u32,
 }

@@ -16,7 +16,7 @@ use synod::run::{self, Options};
 use synod::sim::campaign;
 use synod::sim::{self, plan::Plan, trace};
 use synod_protocols::protocol::Protocol;
-use synod_results::check::Verdict;
+use synod_results::check::Consistency;
 use synod_results::run_folder::RunFolder;
 use synod_results::{check, compare, exchange, table, timeline, verify};
 use synod_workloads::{Workload, load_file, reference, schema};
@@ -105,6 +105,9 @@ enum Command {
     Verify {
         /// The run folder, its part, or the file.
         history: PathBuf,
+        /// What to hold them to, instead of what their run promised.
+        #[arg(long, value_name = "NAME", value_parser = promise)]
+        promise: Option<Consistency>,
         /// Draw the operations at fault of the first history that does not pass.
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
@@ -183,6 +186,14 @@ enum FormatArgument {
     Porcupine,
 }
 
+/// A promise by its name.
+fn promise(name: &str) -> Result<Consistency, String> {
+    Consistency::ALL.into_iter().find(|promise| promise.name() == name).ok_or_else(|| {
+        let known = Consistency::ALL.map(Consistency::name).join(", ");
+        format!("no such promise; use one of {known}")
+    })
+}
+
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
     if !matches!(command, Command::Campaign { .. }) {
@@ -213,7 +224,7 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Show { folder } => show(&folder),
-        Command::Verify { history, svg } => verify(&history, svg.as_deref()),
+        Command::Verify { history, promise, svg } => verify(&history, promise, svg.as_deref()),
         Command::Export { folder, format, part, out } => {
             export(&folder, format, part.as_deref(), out.as_deref())
                 .map_or_else(|(message, code)| fail(&message, code), |()| ExitCode::SUCCESS)
@@ -404,17 +415,18 @@ fn compare(first: &Path, second: &Path) -> ExitCode {
 }
 
 /// All parts are judged, whatever is said of the first ones.
-fn verify(history: &Path, mut svg: Option<&Path>) -> ExitCode {
+fn verify(history: &Path, promise: Option<Consistency>, mut svg: Option<&Path>) -> ExitCode {
     let parts = match verify::open(history) {
         Ok(parts) => parts,
         Err(message) => return fail(&message, exit::BAD_INPUT),
     };
     let mut code = 0;
     for part in parts {
-        match check::check(&part, run::CHECK_BYTES_MAX, &|| clock().0) {
+        let promise = promise.unwrap_or(part.promise);
+        match check::check(&part, promise, run::CHECK_BYTES_MAX, &|| clock().0) {
             Ok(verdict) => {
                 println!("{}: {verdict}", part.name);
-                if let Verdict::Violation(violation) = &verdict
+                if let Some(violation) = verdict.violation()
                     && let Some(file) = svg.take()
                     && let Err(error) = std::fs::write(file, check::draw(violation))
                 {

@@ -264,6 +264,11 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.state.checksum()
     }
 
+    /// Visits every key with its version and the id that its value or tombstone begins with.
+    pub fn for_each_key(&self, visit: impl FnMut(u64, u64, u64)) {
+        self.body.state.for_each_key(visit);
+    }
+
     /// When there is something to do although nothing arrives.
     pub fn deadline(&self) -> Time {
         let batches = self.protocol.room() > 0 && self.body.log_has_room();
@@ -308,6 +313,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             return Err(Fatal::Log(error));
         }
         self.body.write_log(&mut self.io);
+        self.body.drop_old_answers(|| self.io.clock());
         self.body.flush(&mut self.io);
         self.body.counters.turns += 1;
         Ok(())
@@ -334,6 +340,13 @@ impl<P: Protocol, I: Io> Node<P, I> {
             protocol.step(Input::Timeout, body);
         }
         deliver_to_self(protocol, body);
+        while protocol.reads_room() > 0
+            && let Some(gets) = body.take_reads()
+        {
+            protocol.step(Input::Reads(gets), body);
+            body.release_payload(gets);
+            deliver_to_self(protocol, body);
+        }
         while body.has_batch() && protocol.room() > 0 && body.log_has_room() {
             let batch = body.take_batch();
             body.counters.batches += 1;
@@ -455,9 +468,9 @@ fn take_frame<P: Protocol, S: Storage>(
             if !slot.is_possible() {
                 return Err(Refusal::Message);
             }
-            if body.receive_snapshot(ReplicaId(from), slot, frame.payload) {
-                let from = ReplicaId(from);
-                protocol.step(Input::Installed { from, applied: slot }, body);
+            let from = ReplicaId(from);
+            if let Some(applied) = body.receive_snapshot(from, slot, frame.payload) {
+                protocol.step(Input::Installed { from, applied }, body);
             }
             Ok(())
         }

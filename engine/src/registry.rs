@@ -2,10 +2,13 @@
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
-use synod_protocols::protocol::{self, Protocol, Service};
+use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
+use synod_results::check::Consistency;
 use synod_workloads::{
     Catalog, ClusterFacts, Conflict, OperationSet, ParameterDefault, ParameterKind, ParameterSpec,
     ProtocolSpec,
@@ -21,7 +24,8 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 4] = [Unreplicated::NAME, MultiPaxos::NAME, Raft::NAME, Abd::NAME];
+pub const NAMES: [&str; 6] =
+    [Unreplicated::NAME, MultiPaxos::NAME, Raft::NAME, Viewstamped::NAME, Zab::NAME, Abd::NAME];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
 pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
@@ -29,6 +33,8 @@ pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
         Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
         MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
         Raft::NAME => Some(what.visit::<Raft>()),
+        Viewstamped::NAME => Some(what.visit::<Viewstamped>()),
+        Zab::NAME => Some(what.visit::<Zab>()),
         Abd::NAME => Some(what.visit::<Abd>()),
         _ => None,
     }
@@ -69,6 +75,43 @@ impl Visit for ReadTraits {
     }
 }
 
+/// What the controller must know about a protocol with its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen {
+    /// What it promises.
+    pub promise: Consistency,
+    /// How its gets come.
+    pub reads: Reads,
+}
+
+/// The protocol called `name` with these parameters; `None` when there is none.
+#[must_use]
+pub fn chosen(name: &str, replicas: usize, parameters: &[u64]) -> Option<Chosen> {
+    with_protocol(name, ReadChosen(replicas, parameters))
+}
+
+struct ReadChosen<'a>(usize, &'a [u64]);
+
+impl Visit for ReadChosen<'_> {
+    type Output = Chosen;
+
+    fn visit<P: Protocol>(self) -> Chosen {
+        let Self(replicas, parameters) = self;
+        Chosen { promise: promise_of::<P>(replicas, parameters), reads: P::reads(parameters) }
+    }
+}
+
+/// The promise of a protocol in the checker's words.
+#[must_use]
+pub fn promise_of<P: Protocol>(replicas: usize, parameters: &[u64]) -> Consistency {
+    match P::consistency(replicas, parameters) {
+        protocol::Consistency::Linearizable => Consistency::Linearizable,
+        protocol::Consistency::Sequential => Consistency::Sequential,
+        protocol::Consistency::Regular => Consistency::Regular,
+        protocol::Consistency::Eventual => Consistency::Eventual,
+    }
+}
+
 struct Describe;
 
 impl Visit for Describe {
@@ -100,6 +143,7 @@ fn describe_parameter(parameter: &protocol::Parameter) -> ParameterSpec {
             protocol::Unit::Duration => ParameterKind::Duration,
             protocol::Unit::Count => ParameterKind::Count,
             protocol::Unit::Flag => ParameterKind::Flag,
+            protocol::Unit::Choice(options) => ParameterKind::Choice(options),
         },
         default: match parameter.default {
             protocol::Default::Fixed(value) => ParameterDefault::Fixed(value),

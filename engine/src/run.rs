@@ -211,6 +211,7 @@ impl Single<'_> {
             logs: ran.logs,
             faults: ran.faults,
             trouble: ran.trouble,
+            promise: cluster::chosen(self.workload, self.protocol).promise,
             verdict,
         });
         self.keep(&ran.written, &result)?;
@@ -287,6 +288,7 @@ impl Single<'_> {
                 phases: self.workload.phases,
                 seed: self.workload.seed.wrapping_add(u64::from(self.repeat)),
                 repeatable: traits.service == Service::StateMachine,
+                reads: cluster::chosen(self.workload, self.protocol).reads,
                 frame_bytes_max: self.workload.cluster.limits.frame_bytes,
             };
             let recording = Recording::new(thread, pieces.clone(), used);
@@ -386,9 +388,14 @@ impl Single<'_> {
 
     fn check(&self) -> Result<Verdict, String> {
         let history = HistoryFile::new(&self.part.history());
-        let verdict = check::check(&history, CHECK_BYTES_MAX, &|| clock().0)
-            .map_err(|error| error.to_string())?;
-        if let Verdict::Violation(violation) = &verdict {
+        let verdict = check::check(
+            &history,
+            cluster::chosen(self.workload, self.protocol).promise,
+            CHECK_BYTES_MAX,
+            &|| clock().0,
+        )
+        .map_err(|error| error.to_string())?;
+        if let Some(violation) = verdict.violation() {
             let svg = check::draw(violation);
             self.part.write_violation(&svg).map_err(|error| error.to_string())?;
         }

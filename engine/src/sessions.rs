@@ -1,7 +1,7 @@
 //! At most once: the last command of every session and how it ended.
 //!
 //! A session opens with sequence 1 and has one command outstanding, so its last command is all that
-//! can still be asked for again. A repeat of that one is answered from here without being executed;
+//! can still be asked for again. Gets have no part in this: they change nothing. A repeat of that one is answered from here without being executed;
 //! anything earlier has no one waiting for it.
 //!
 //! The table is bounded. When it is full, the sixteenth of the sessions that were idle longest is
@@ -26,7 +26,7 @@ const OUTCOME_SHIFT: u32 = 56;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Execute it, then [`Sessions::settle`] this place, before the next call of
-    /// [`Sessions::admit`], unless it was a get: a get is executed again when it is repeated.
+    /// [`Sessions::admit`].
     Fresh(SessionSlot),
     /// Answer with this.
     Repeat(Settled),
@@ -60,7 +60,7 @@ pub(crate) struct SessionEntry {
     /// 0 marks a free place.
     pub(crate) session: u64,
     /// The sequence in the low 56 bits. In the high 8 the outcome: status in the low 4 bits,
-    /// length of the result in the high 4; 0 if there is none to repeat.
+    /// length of the result in the high 4; 0 only while the command is executed.
     pub(crate) sequence_and_outcome: u64,
     pub(crate) version: u64,
     pub(crate) result: u64,
@@ -83,9 +83,8 @@ impl SessionEntry {
 
     /// Whether an entry from outside could have been made here.
     pub(crate) fn is_possible(&self) -> bool {
-        let outcome = self.sequence_and_outcome >> OUTCOME_SHIFT;
         let settled = self.settled().is_some_and(|settled| settled.result_bytes <= 8);
-        self.session != 0 && self.sequence() != 0 && self.version != 0 && (outcome == 0 || settled)
+        self.session != 0 && self.sequence() != 0 && self.version != 0 && settled
     }
 }
 
@@ -154,7 +153,7 @@ impl Sessions {
         if sequence < last {
             return Admission::Stale;
         }
-        entry.settled().map_or(Admission::Fresh(SessionSlot(slot)), Admission::Repeat)
+        Admission::Repeat(entry.settled().expect("every command is settled"))
     }
 
     /// Keeps the outcome of the command that was admitted as fresh with this slot. `result` is at
@@ -282,15 +281,6 @@ mod tests {
         assert_eq!(run(&mut sessions, 9, 3, 13), Admission::Repeat(settled(12)));
         assert_eq!(run(&mut sessions, 9, 1, 14), Admission::Stale);
         assert_eq!(run(&mut sessions, 9, 2, 14), Admission::Stale);
-    }
-
-    #[test]
-    fn what_was_not_settled_is_executed_again() {
-        let mut sessions = Sessions::new(4);
-        for version in 1..4 {
-            assert!(matches!(sessions.admit(SessionId(1), 1, version), Admission::Fresh(_)));
-        }
-        assert_eq!(sessions.count(), 1);
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! 1. Faults strike while clients ask.
 //! 2. Everything heals, but only as many replicas as the protocol needs go on, chosen by the seed;
 //!    the others stand still. Clients must get answers within a bound.
-//! 3. All go on. When the clients are done, replicas must come to hold the same.
+//! 3. All go on. When the clients are done, replicas must come to hold the same, and what was
+//!    answered must be there.
 //!
 //! Everywhere the protocol's invariants hold after each step, replicas never commit different things,
-//! and the history of the clients is linearizable.
+//! and the history of the clients is as the protocol promises.
 
 pub mod campaign;
 pub mod disk;
@@ -26,9 +27,11 @@ pub mod trace;
 pub mod workload;
 pub(crate) mod world;
 
+use std::collections::BTreeMap;
+
 use crossbeam::channel::unbounded;
 use synod_protocols::protocol::{Protocol, Service};
-use synod_results::check::{self, Verdict};
+use synod_results::check::{self, Consistency};
 use synod_results::history::Operation;
 use synod_workloads::{Concern, Random};
 
@@ -39,6 +42,7 @@ use self::trace::TraceLine;
 pub use self::world::Tally;
 use self::world::{Ended, World};
 use crate::load::{Piece, Recording};
+use crate::registry::promise_of;
 
 /// After everything has healed clients get answers within this, unless the plan is slowed down.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
@@ -93,8 +97,10 @@ pub enum Check {
     Progress,
     /// Replicas come to hold the same.
     Convergence,
-    /// The history is linearizable.
+    /// The history is as the protocol promises.
     History,
+    /// What was answered is there in the end.
+    Durability,
 }
 
 impl Check {
@@ -108,6 +114,7 @@ impl Check {
             Self::Progress => "progress",
             Self::Convergence => "convergence",
             Self::History => "history",
+            Self::Durability => "durability",
         }
     }
 }
@@ -124,6 +131,7 @@ pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
     let lived = live(&mut world, plan);
     let simulated_ns = world.now;
     let recovery_ns = lived.as_ref().copied().unwrap_or(0);
+    let contents = lived.is_ok().then(|| world.contents());
     let Ended { tally, seen, .. } = world.finish();
     let history: Vec<Operation> = pieces
         .try_iter()
@@ -133,10 +141,12 @@ pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
         })
         .collect();
     let unknown = history.iter().filter(|operation| operation.end_ns == u64::MAX).count() as u64;
+    let promise = promise_of::<P>(plan.replicas.into(), &plan.parameters);
     let failure = lived
         .err()
         .or_else(|| seen.disagreement.clone().map(|sentence| failed(Check::Agreement, sentence)))
-        .or_else(|| check_history(&history));
+        .or_else(|| check_history(&history, promise))
+        .or_else(|| check_durability(&history, contents.as_ref()?, promise));
     let operations = history.len() as u64;
     Outcome { tally, simulated_ns, operations, unknown, recovery_ns, seen, failure }
 }
@@ -206,14 +216,26 @@ fn choose_frozen<P: Protocol>(plan: &Plan) -> Vec<usize> {
     all.split_off(plan.quorum_max::<P>())
 }
 
-fn check_history(history: &[Operation]) -> Option<Failure> {
-    let judged = check::check(history, CHECK_BYTES_MAX, &|| 0);
-    match judged.expect("a history in memory can be read") {
-        Verdict::Linearizable { .. } => None,
-        verdict @ (Verdict::Violation(_) | Verdict::Undecidable { .. }) => {
-            Some(failed(Check::History, verdict.to_string()))
+fn check_history(history: &[Operation], promise: Consistency) -> Option<Failure> {
+    let verdict = check::check(history, promise, CHECK_BYTES_MAX, &|| 0)
+        .expect("a history in memory can be read");
+    (!verdict.is_pass()).then(|| failed(Check::History, verdict.to_string()))
+}
+
+/// Of clocks that differ, the later write may lose: who promises no more than that what was written
+/// is read some time is not held to it.
+fn check_durability(
+    history: &[Operation],
+    contents: &BTreeMap<u64, u64>,
+    promise: Consistency,
+) -> Option<Failure> {
+    let losses = match promise {
+        Consistency::Linearizable | Consistency::Sequential | Consistency::Regular => {
+            check::durability(history, contents)
         }
-    }
+        Consistency::Eventual => Vec::new(),
+    };
+    losses.first().map(|loss| failed(Check::Durability, loss.to_string()))
 }
 
 /// The messages of a run, for people.

@@ -25,7 +25,10 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{
     Config, Default as DefaultValue, PARAMETERS_MAX, Protocol, Service,
 };
+use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 use synod_workloads::{Arrival, KeyDistribution, Keys, Load, Mix, Phases, Values};
 use tempfile::TempDir;
 
@@ -74,6 +77,27 @@ fn turns_of_a_log_protocol_with_a_disk_take_no_memory() {
 fn turns_of_a_register_protocol_with_a_disk_take_no_memory() {
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<Abd>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_raft_take_no_memory() {
+    assert_no_allocation::<Raft>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Raft>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_viewstamped_replication_take_no_memory() {
+    assert_no_allocation::<Viewstamped>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Viewstamped>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_zab_take_no_memory() {
+    assert_no_allocation::<Zab>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Zab>(Some(folder.path()), 100);
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -311,6 +335,7 @@ fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
         phases: Phases { warm_up_ns: WARM_UP_NS, measure_ns: RUN_NS_MAX, cool_down_ns: 0 },
         seed: 1,
         repeatable: P::SERVICE == Service::StateMachine,
+        reads: P::reads(&[0; PARAMETERS_MAX]),
         frame_bytes_max: FRAME_BYTES_MAX,
     }
 }

@@ -43,7 +43,12 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 
 #[test]
 fn every_protocol_in_memory() {
-    let bench = workload("durability: none", "unreplicated, multi_paxos, abd", SMALL, "");
+    let bench = workload(
+        "durability: none",
+        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
+        SMALL,
+        "",
+    );
     let summary = assert_linearizable(&bench);
     assert_eq!(summary.results[0].replicas, 1, "one server has no peers");
     assert_eq!(summary.results[1].replicas, 3);
@@ -52,7 +57,12 @@ fn every_protocol_in_memory() {
 
 #[test]
 fn every_protocol_on_disk() {
-    let bench = workload("durability: group", "unreplicated, multi_paxos, abd", SMALL, "");
+    let bench = workload(
+        "durability: group",
+        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
+        SMALL,
+        "",
+    );
     let summary = assert_linearizable(&bench);
     assert!(summary.results.iter().all(|result| result.counters.log_syncs > 0));
 }
@@ -68,7 +78,8 @@ fn unix_sockets_and_sleeping_replicas() {
 fn everything_in_one_process() {
     for wait in ["auto", "block"] {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
-        let bench = workload(&cluster, "multi_paxos, abd, unreplicated", SMALL, "");
+        let bench =
+            workload(&cluster, "multi_paxos, abd, unreplicated, raft, viewstamped, zab", SMALL, "");
         let summary = assert_linearizable(&bench);
         assert!(summary.results.iter().all(|result| result.transport == "memory"));
         assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
@@ -139,9 +150,11 @@ fn killed_replicas_come_back() {
             "faults: [{{ at: 400ms, action: kill, target: {target}, restart_after: 200ms }}]"
         );
         let load = format!("{SMALL}, timeout: 100ms");
-        let bench = workload(SMALL_LOG, "multi_paxos", &load, &faults);
+        let bench = workload(SMALL_LOG, "multi_paxos, raft, viewstamped, zab", &load, &faults);
         let summary = assert_linearizable(&bench);
-        assert_eq!(summary.results[0].faults.len(), 2, "one kill and one restart");
+        for result in &summary.results {
+            assert_eq!(result.faults.len(), 2, "one kill and one restart");
+        }
     }
 }
 
@@ -247,7 +260,7 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in evidence_of("multi_paxos, abd, unreplicated", fault) {
+    for evidence in evidence_of("multi_paxos, abd, unreplicated, raft, viewstamped, zab", fault) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

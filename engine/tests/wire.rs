@@ -161,7 +161,7 @@ fn rows_of_clients() -> Vec<Row> {
 }
 
 fn rows_of_replicas() -> Vec<Row> {
-    let heartbeat = |ballot, chosen| message(&Message::Heartbeat { ballot, chosen });
+    let heartbeat = |ballot, chosen| message(&Message::Heartbeat { ballot, chosen, sent: 0 });
     let ballot = Ballot(1 << 8);
     vec![
         ("requests", Some(REPLICA), framed(Kind::Requests, &[], &command(5)), |by| &mut by.kind),

@@ -190,6 +190,7 @@ impl Protocol for Abd {
             }
             Input::Requests(batch) if self.lost.is_some() => cx.redirect(batch, None),
             Input::Requests(batch) => self.query(batch, cx),
+            Input::Reads(_) => unreachable!("gets come among all requests"),
             Input::Message { from, message, payload } => match message {
                 // What it acknowledged and what it knew is lost: it must not be counted.
                 Message::Query { .. } | Message::Write { .. } | Message::Recovery {}

@@ -8,16 +8,20 @@
 //! 2. [`protocol`]: the contract, [`Protocol`](protocol::Protocol) and
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
-//! 4. [`multi_paxos`], [`raft`] and [`abd`]: two log protocols and a register protocol.
+//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+//! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod acks;
 pub mod bytes;
+pub mod catch_up;
 pub mod command;
 pub mod log;
 pub mod protocol;
+pub mod reads;
 pub mod types;
 pub mod window;
 pub mod wire;
@@ -26,3 +30,5 @@ pub mod abd;
 pub mod multi_paxos;
 pub mod raft;
 pub mod unreplicated;
+pub mod viewstamped;
+pub mod zab;

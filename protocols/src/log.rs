@@ -167,6 +167,31 @@ impl Log {
         self.retained_bytes = 0;
     }
 
+    /// The store holds everything below `applied`, and it is not known in which reign the last of it
+    /// was proposed. Entries from there on stay, whether they agree with the snapshot or not: they may
+    /// have been acknowledged, and do not count before they are compared with a log that does agree.
+    pub fn skip_to<P: Protocol>(&mut self, applied: Slot, cx: &mut impl Context<P>) {
+        let reign = if applied <= self.end { self.reign_before(applied) } else { None };
+        self.install(applied, reign.unwrap_or(Reign::ZERO), cx);
+    }
+
+    /// Recovery: an entry that was added in an earlier life, when it followed on the entry before. What
+    /// was there from its slot on was cut off then, unless it was the same.
+    pub fn replay<P: Protocol>(
+        &mut self,
+        slot: Slot,
+        reign: Reign,
+        batch: Payload,
+        cx: &mut impl Context<P>,
+    ) {
+        let present = self.get(slot).is_some_and(|entry| entry.reign == reign);
+        if slot >= self.applied && !present {
+            self.truncate(slot, cx);
+            assert_eq!(slot, self.end, "an entry is missing before {slot:?}");
+            self.push(reign, batch, cx);
+        }
+    }
+
     /// Asserts every invariant that the log can see by itself.
     pub fn check(&self) {
         assert!(self.base() <= self.applied && self.applied <= self.end);

@@ -7,7 +7,7 @@
 //! **Promises** linearizability of one replicated state machine while any phase-1 quorum and any
 //! phase-2 quorum share a replica; progress while such quorums can talk to a leader. **Assumes**
 //! crash-recovery replicas whose disks keep what was synced, messages that may be lost, doubled and
-//! reordered but not forged. No clock is trusted for safety.
+//! reordered but not forged. No clock is trusted for safety, but by gets under a lease.
 //!
 //! What the papers leave open, and what is done here:
 //!
@@ -21,19 +21,24 @@
 //!   that comes and goes does not leave the rest without a leader.
 //! * A replica that lost what it had promised follows as a learner, and takes part again only as the
 //!   leader of a ballot that **all** others have promised, at once and whoever leads ([`repair`]).
+//! * Gets go through the log, or are answered from the store of a leader that holds a lease, or of any
+//!   replica that has asked a quorum ([`reads`]).
 //! * What was applied stays in memory for those who lag, up to `retain_bytes`; whoever is further
 //!   behind gets a snapshot.
 
 mod learn;
 mod phase1;
 mod phase2;
+mod reads;
 mod recovery;
 mod repair;
 
+use self::reads::{Way, lease_ns};
 use crate::protocol::{
-    Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Role, Service,
-    Unit,
+    Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
+    Service, Unit,
 };
+use crate::reads::ReadQueue;
 use crate::types::{Ballot, Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot, Time};
 use crate::window::Window;
 use crate::wire_enum;
@@ -102,11 +107,15 @@ wire_enum! {
             ballot: Ballot,
             /// All slots below this one are chosen.
             chosen: Slot,
+            /// When it was sent, on the leader's clock.
+            sent: u64,
         },
-        /// The follower lives.
+        /// The follower lives, and is loyal.
         HeartbeatReply = 7 {
             /// The leader's ballot.
             ballot: Ballot,
+            /// When the heartbeat was sent.
+            sent: u64,
         },
         /// The acceptor has promised a higher ballot.
         Reject = 8 {
@@ -133,6 +142,18 @@ wire_enum! {
             promised: Ballot,
             /// The first slot that it has not applied.
             applied: Slot,
+        },
+        /// Quorum read: asks where the votes end.
+        QuorumRead = 13 {
+            /// The number of the question.
+            id: u64,
+        },
+        /// They end here.
+        QuorumReadReply = 14 {
+            /// The number of the question.
+            id: u64,
+            /// No slot from here on has a vote.
+            until: Slot,
         },
     }
 }
@@ -286,6 +307,16 @@ pub struct MultiPaxos {
     learn_until: Slot,
     /// When `Learn` may be sent again although that page has not come.
     learn_at: Time,
+    reads_way: Way,
+    /// Gets that wait to be answered from the store.
+    reads: ReadQueue,
+    /// Leader: the first slot that this reign did not find taken.
+    reign_start: Slot,
+    /// Leader: when each replica was certainly loyal, on this one's clock.
+    loyal_since: [Time; REPLICAS_MAX],
+    /// Leader: until when nobody else can lead.
+    lease_until: Time,
+    lease_ns: u64,
     /// What is known of the others while this replica has not got back what it promised.
     lost: Option<Lost>,
 }
@@ -294,6 +325,11 @@ const HEARTBEAT: usize = 0;
 const ELECTION_TIMEOUT: usize = 1;
 const PHASE1_QUORUM: usize = 2;
 const PHASE2_QUORUM: usize = 3;
+const READS: usize = 4;
+const CLOCK_DRIFT: usize = 5;
+
+/// Parts of a million.
+const MILLION: u64 = 1_000_000;
 
 impl Protocol for MultiPaxos {
     const NAME: &'static str = "multi_paxos";
@@ -332,6 +368,23 @@ impl Protocol for MultiPaxos {
             maximum: REPLICAS_MAX as u64,
             doc: "Votes that make a value chosen (Flexible Paxos).",
         },
+        Parameter {
+            name: "reads",
+            unit: Unit::Choice(Way::OPTIONS),
+            default: DefaultValue::Fixed(0),
+            minimum: 0,
+            maximum: 2,
+            doc: "How gets are answered.",
+        },
+        Parameter {
+            name: "clock_drift",
+            unit: Unit::Count,
+            default: DefaultValue::Fixed(1_000),
+            minimum: 0,
+            maximum: MILLION / 10,
+            doc: "For a lease: how much faster or slower than real time a clock may run, in parts \
+                  of a million.",
+        },
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
@@ -346,6 +399,15 @@ impl Protocol for MultiPaxos {
                 parameter: "election_timeout",
                 rule: "must be more than twice the heartbeat, or live leaders are deposed",
                 instead: "raise it, or lower heartbeat",
+            });
+        }
+        let lease_ns = lease_ns(parameters[ELECTION_TIMEOUT], parameters[CLOCK_DRIFT]);
+        if Way::of(parameters[READS]) == Way::Lease && lease_ns <= 2 * parameters[HEARTBEAT] {
+            return Err(Conflict {
+                parameter: "reads",
+                rule: "a lease ends 5 ms and twice the clock drift before election_timeout, which \
+                       must leave more than twice the heartbeat",
+                instead: "raise election_timeout, or lower heartbeat or clock_drift",
             });
         }
         for (index, parameter) in
@@ -368,6 +430,14 @@ impl Protocol for MultiPaxos {
             });
         }
         Ok(())
+    }
+
+    fn reads(parameters: &[u64]) -> Reads {
+        match Way::of(parameters[READS]) {
+            Way::Log => Reads::Ordered,
+            Way::Lease => Reads::OfLeader,
+            Way::Quorum => Reads::OfAny,
+        }
     }
 
     fn new(config: &Config) -> Self {
@@ -400,6 +470,12 @@ impl Protocol for MultiPaxos {
             repeat_at: Time::NEVER,
             learn_until: Slot(0),
             learn_at: Time(0),
+            reads_way: Way::of(config.parameters[READS]),
+            reads: ReadQueue::new(config.window),
+            reign_start: Slot(0),
+            loyal_since: [Time(0); REPLICAS_MAX],
+            lease_until: Time(0),
+            lease_ns: lease_ns(config.parameters[ELECTION_TIMEOUT], config.parameters[CLOCK_DRIFT]),
             lost: config.lost.then(Lost::default),
         }
     }
@@ -412,21 +488,28 @@ impl Protocol for MultiPaxos {
         match input {
             Input::Started => self.on_started(cx),
             Input::Requests(batch) => self.on_requests(batch, cx),
+            Input::Reads(gets) => self.on_reads(gets, cx),
             Input::Message { from, message, payload } => {
                 self.on_message(from, message, payload, cx);
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
         }
+        self.serve_reads(cx);
     }
 
     fn deadline(&self) -> Time {
-        match self.role {
+        let of_role = match self.role {
             Role::Leader => self.repeat_at,
             Role::Candidate => self.repeat_at.min(self.election_at),
             Role::Follower if self.lost.is_some() => self.repeat_at,
             Role::Follower | Role::Peer => self.election_at,
-        }
+        };
+        of_role.min(self.reads_deadline())
+    }
+
+    fn reads_room(&self) -> usize {
+        self.reads.room()
     }
 
     fn room(&self) -> usize {
@@ -468,6 +551,8 @@ impl Protocol for MultiPaxos {
 impl MultiPaxos {
     fn on_started<C: Context<Self>>(&mut self, cx: &mut C) {
         self.role = Role::Follower;
+        self.reads.number_from(cx.random());
+        self.stay_loyal(cx);
         self.set_election_timer(cx);
         if self.lost.is_some() {
             self.ask_again(cx);
@@ -500,8 +585,12 @@ impl MultiPaxos {
                 self.on_accept(from, ballot, slot, chosen, payload, cx);
             }
             Message::Accepted { ballot, slot } => self.on_accepted(from, ballot, slot, cx),
-            Message::Heartbeat { ballot, chosen } => self.on_heartbeat(from, ballot, chosen, cx),
-            Message::HeartbeatReply { ballot } => self.on_heartbeat_reply(from, ballot),
+            Message::Heartbeat { ballot, chosen, sent } => {
+                self.on_heartbeat(from, ballot, chosen, sent, cx);
+            }
+            Message::HeartbeatReply { ballot, sent } => {
+                self.on_heartbeat_reply(from, ballot, sent, cx);
+            }
             Message::Reject { promised } => self.on_reject(promised, cx),
             Message::Learn { from: start } => self.on_learn(from, start, cx),
             Message::Chosen { slot, chosen } => self.on_chosen(from, slot, chosen, payload, cx),
@@ -509,11 +598,17 @@ impl MultiPaxos {
             Message::RecoveryResponse { promised, applied } => {
                 self.on_recovery_response(from, promised, applied, cx);
             }
+            Message::QuorumRead { id } => self.on_quorum_read(from, id, cx),
+            Message::QuorumReadReply { id, until } => self.reads.hear(id, from, until),
         }
     }
 
     fn on_timeout<C: Context<Self>>(&mut self, cx: &mut C) {
+        let of_reads = cx.now() >= self.reads_deadline();
         match self.role {
+            Role::Leader if of_reads && cx.now() < self.repeat_at => {}
+            Role::Follower if of_reads && self.lost.is_none() && cx.now() < self.election_at => {}
+            Role::Follower if of_reads && self.lost.is_some() && cx.now() < self.repeat_at => {}
             Role::Leader => self.on_leader_timeout(cx),
             Role::Candidate if cx.now() < self.election_at => self.repeat_prepare(cx),
             Role::Follower | Role::Candidate if self.lost.is_some() => self.ask_again(cx),

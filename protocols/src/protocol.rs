@@ -64,6 +64,8 @@ pub enum Unit {
     Count,
     /// 0 or 1, written as false or true.
     Flag,
+    /// One of these words, by its place, each with its meaning.
+    Choice(&'static [(&'static str, &'static str)]),
 }
 
 /// The value of a parameter that the file leaves out.
@@ -96,6 +98,32 @@ pub enum Service {
     Registers,
 }
 
+/// What clients may rely on, the strongest first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consistency {
+    /// All operations in one order that agrees with real time (Herlihy and Wing 1990).
+    Linearizable,
+    /// All operations in one order that agrees with that of each client. Writes agree with real
+    /// time, reads may be behind.
+    Sequential,
+    /// Reads return the last value written, or one that is being written (Lamport 1986).
+    Regular,
+    /// Reads return something that was written. Once writes end, all replicas come to hold the
+    /// same.
+    Eventual,
+}
+
+/// How gets come to a replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reads {
+    /// Among all other requests, as [`Input::Requests`].
+    Ordered,
+    /// By themselves, as [`Input::Reads`]. Clients ask whoever leads.
+    OfLeader,
+    /// By themselves, as [`Input::Reads`]. Clients are spread over all replicas.
+    OfAny,
+}
+
 /// One thing that happens to a replica.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<M> {
@@ -103,6 +131,8 @@ pub enum Input<M> {
     Started,
     /// A batch of client requests, at most one for each slot of [`Protocol::room`].
     Requests(Payload),
+    /// A batch of gets, at most one for each of [`Protocol::reads_room`].
+    Reads(Payload),
     /// A message from a replica, which may be this one.
     Message {
         /// Who sent it.
@@ -152,6 +182,16 @@ pub trait Protocol: Sized {
     /// The rule that is broken.
     fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict>;
 
+    /// What it promises with these parameters.
+    fn consistency(_replicas: usize, _parameters: &[u64]) -> Consistency {
+        Consistency::Linearizable
+    }
+
+    /// How gets come with these parameters.
+    fn reads(_parameters: &[u64]) -> Reads {
+        Reads::Ordered
+    }
+
     /// A replica that remembers nothing.
     fn new(config: &Config) -> Self;
 
@@ -168,6 +208,11 @@ pub trait Protocol: Sized {
 
     /// How many batches may be proposed now. With no room, requests gather into larger batches.
     fn room(&self) -> usize;
+
+    /// How many batches of gets may come now, if they come by themselves. With no room they wait.
+    fn reads_room(&self) -> usize {
+        1
+    }
 
     /// Appends again whatever an earlier record says that the store does not hold: the engine is
     /// about to take a snapshot and will drop all earlier records once it is on disk.
@@ -210,6 +255,10 @@ pub struct Register<'a> {
     pub value: &'a [u8],
 }
 
+/// What [`Context::serve`] answers leaves so long after [`Context::now`] at most, or not at all: a
+/// process may stand still at any moment, and what it then says of its store is old.
+pub const TURN_NS_MAX: u64 = 5_000_000;
+
 /// What a protocol may do while it handles an input.
 pub trait Context<P: Protocol> {
     /// The time of this turn, on this replica's clock.
@@ -231,6 +280,9 @@ pub trait Context<P: Protocol> {
     /// The batch is agreed for `slot` and all slots below were committed before: applies it, and
     /// answers the clients if `reply`.
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool);
+
+    /// Answers a batch of gets from the store as it is now.
+    fn serve(&mut self, gets: Payload);
 
     /// Tells the clients of this batch to ask `leader`, or any other replica if none is known.
     fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>);

@@ -348,6 +348,7 @@ impl Protocol for Raft {
         match input {
             Input::Started => self.on_started(cx),
             Input::Requests(batch) => self.on_requests(batch, cx),
+            Input::Reads(_) => unreachable!("gets come among all requests"),
             Input::Message { from, message, payload } => {
                 self.on_message(from, message, payload, cx);
             }

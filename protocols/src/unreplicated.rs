@@ -93,6 +93,7 @@ impl Protocol for Unreplicated {
                 cx.append(Record::Batch { slot }, batch);
                 cx.send(self.id, Message::Logged { slot }, Payload::EMPTY);
             }
+            Input::Reads(_) => unreachable!("gets come among all requests"),
             Input::Message { message: Message::Logged { slot }, .. } => {
                 while self.applied <= slot {
                     let batch = self.logging.pop_front().expect("a logged slot has its batch");

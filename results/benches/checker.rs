@@ -5,7 +5,7 @@
 mod generate;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use synod_results::check::check;
+use synod_results::check::{Consistency, check};
 
 fn checker(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("check");
@@ -18,7 +18,8 @@ fn checker(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(shape), |bencher| {
             bencher.iter(|| {
                 let verdict =
-                    check(operations.as_slice(), u64::MAX, &|| 0).expect("it is in memory");
+                    check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &|| 0)
+                        .expect("it is in memory");
                 assert!(verdict.is_pass(), "{verdict}");
             });
         });

@@ -10,6 +10,8 @@
 //!
 //! A history that passes is replayed in the order that the replicas themselves report
 //! (`check/witness.rs`), if they report one: two checks that share nothing must agree.
+//!
+//! A history that does not pass may still keep all that its system promised (`check/weaker.rs`).
 
 mod counters;
 mod drawing;
@@ -19,8 +21,10 @@ mod fault;
 mod groups;
 mod partition;
 mod record;
+mod search;
 #[cfg(test)]
 mod tests;
+mod weaker;
 mod witness;
 mod zones;
 
@@ -31,8 +35,9 @@ use crate::history::{HistoryError, HistoryReader, Operation};
 pub use drawing::{draw, escaped};
 pub use durability::{Loss, durability};
 pub use explain::{Rule, Violation};
+pub use weaker::{Consistency, Staleness};
 
-/// What the checker says of a history. Only the first is a pass.
+/// What the checker says of a history. Only the first two are a pass.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub enum Verdict {
@@ -47,8 +52,26 @@ pub enum Verdict {
         /// How long the check took, with reading the history.
         seconds: f64,
     },
-    /// There is none, and these operations show it.
-    Violation(Box<Violation>),
+    /// There is none, but the system had promised less, and keeps that.
+    Weaker {
+        /// What it had promised.
+        promise: Consistency,
+        /// Operations in the history, also those that were refused or never answered.
+        operations: u64,
+        /// How far its reads were behind.
+        staleness: Staleness,
+        /// Operations that show that the history is not linearizable.
+        example: Box<Violation>,
+        /// How long the check took, with reading the history.
+        seconds: f64,
+    },
+    /// The system did not keep its promise.
+    Violation {
+        /// What it had promised.
+        promise: Consistency,
+        /// Operations that show it.
+        violation: Box<Violation>,
+    },
     /// The history cannot be judged: it is malformed, or larger than allowed.
     Undecidable {
         /// What is wrong, and with which operation.
@@ -63,6 +86,8 @@ pub enum Methods {
     Zones,
     /// Zones and sums, and a replay in the order that the replicas report.
     ZonesAndWitness,
+    /// A search through all orders, because values are not unique.
+    Search,
 }
 
 impl Methods {
@@ -72,6 +97,7 @@ impl Methods {
         match self {
             Self::Zones => "zones",
             Self::ZonesAndWitness => "zones + witness",
+            Self::Search => "search",
         }
     }
 }
@@ -80,7 +106,17 @@ impl Verdict {
     /// Whether the history passed.
     #[must_use]
     pub const fn is_pass(&self) -> bool {
-        matches!(self, Self::Linearizable { .. })
+        matches!(self, Self::Linearizable { .. } | Self::Weaker { .. })
+    }
+
+    /// Operations that show that the history is not linearizable, if they were found.
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        match self {
+            Self::Weaker { example, .. } => Some(example),
+            Self::Violation { violation, .. } => Some(violation),
+            Self::Linearizable { .. } | Self::Undecidable { .. } => None,
+        }
     }
 }
 
@@ -94,7 +130,15 @@ impl std::fmt::Display for Verdict {
                 crate::units::grouped(*keys),
                 methods.words()
             ),
-            Self::Violation(violation) => write!(f, "NOT LINEARIZABLE: {violation}"),
+            Self::Weaker { promise, operations, staleness, seconds, .. } => write!(
+                f,
+                "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
+                promise.name(),
+                crate::units::grouped(*operations),
+            ),
+            Self::Violation { promise, violation } => {
+                write!(f, "NOT {}: {violation}", promise.name().to_uppercase())
+            }
             Self::Undecidable { reason } => write!(f, "cannot be judged: {reason}"),
         }
     }
@@ -139,7 +183,7 @@ impl Source for HistoryFile {
     }
 }
 
-/// Judges a history.
+/// Judges a history of a system that promises so much.
 ///
 /// `memory_bytes_max` limits what is allocated for that, besides some two MiB to read a file. A
 /// history that does not fit is read once more for each part of its keys that does; a single key
@@ -150,20 +194,54 @@ impl Source for HistoryFile {
 /// If the history cannot be read to its end.
 pub fn check(
     source: &(impl Source + ?Sized),
+    promise: Consistency,
     memory_bytes_max: u64,
     clock_ns: &dyn Fn() -> u64,
 ) -> Result<Verdict, HistoryError> {
     let started_ns = clock_ns();
-    Ok(match run(source, memory_bytes_max, Broken::default())? {
-        Ok((operations, keys, methods)) => Verdict::Linearizable {
-            operations,
-            keys,
-            methods,
-            seconds: clock_ns().saturating_sub(started_ns) as f64 / 1e9,
-        },
-        Err(Finding::Violation(violation)) => Verdict::Violation(violation),
-        Err(Finding::Undecidable(reason)) => Verdict::Undecidable { reason },
+    let seconds = || clock_ns().saturating_sub(started_ns) as f64 / 1e9;
+    let example = match run(source, memory_bytes_max, Broken::default())? {
+        Ok((operations, keys, methods)) => {
+            let seconds = seconds();
+            return Ok(Verdict::Linearizable { operations, keys, methods, seconds });
+        }
+        Err(Finding::Violation(violation)) if promise != Consistency::Linearizable => violation,
+        Err(finding) => return Ok(finding.verdict(promise)),
+    };
+    let (operations, found) = run_weaker(source, promise, memory_bytes_max, Broken::default())?;
+    Ok(match found {
+        Ok(staleness) => {
+            let seconds = seconds();
+            Verdict::Weaker { promise, operations, staleness, example, seconds }
+        }
+        Err(finding) => finding.verdict(promise),
     })
+}
+
+/// Judges a history by a weaker promise, with all of it in memory; returns how many operations it
+/// has.
+fn run_weaker(
+    source: &(impl Source + ?Sized),
+    promise: Consistency,
+    memory_bytes_max: u64,
+    broken: Broken,
+) -> Result<(u64, Result<Staleness, Finding>), HistoryError> {
+    let fits = memory_bytes_max / WEAKER_BYTES;
+    let (mut operations, mut count) = (Vec::new(), 0);
+    source.for_each_block(&mut |block| {
+        count += block.len() as u64;
+        if count <= fits {
+            operations.extend_from_slice(block);
+        }
+    })?;
+    if count > fits {
+        let reason = format!(
+            "{count} operations are more than the {fits} that fit the memory of the check of {}",
+            promise.name()
+        );
+        return Ok((count, Err(Finding::Undecidable(reason))));
+    }
+    Ok((count, weaker::judge(&operations, promise, memory_bytes_max, broken)?))
 }
 
 /// How the checker is broken on purpose: not at all, but in its own tests.
@@ -187,8 +265,13 @@ fn run(
     broken: Broken,
 ) -> Result<Result<(u64, u64, Methods), Finding>, HistoryError> {
     let mut checker = Checker::new(memory_bytes_max, broken);
-    if let Err(finding) = checker.run(source)? {
-        return Ok(Err(finding));
+    match checker.run(source)? {
+        Ok(()) => {}
+        Err(Finding::NotUnique) => {
+            let found = search::search(source, memory_bytes_max)?;
+            return Ok(found.map(|(operations, keys)| (operations, keys, Methods::Search)));
+        }
+        Err(finding) => return Ok(Err(finding)),
     }
     let (operations, keys) = (checker.operations, checker.keys);
     let is_vacuous = !checker.intake.has_answers;
@@ -213,8 +296,26 @@ fn run(
 #[derive(Debug)]
 enum Finding {
     Violation(Box<Violation>),
+    /// Some value was written twice, so that it does not name its write.
+    NotUnique,
     Undecidable(String),
 }
+
+impl Finding {
+    fn verdict(self, promise: Consistency) -> Verdict {
+        match self {
+            Self::Violation(violation) => Verdict::Violation { promise, violation },
+            Self::NotUnique => {
+                let reason = "values are not unique, so it is not known what was read".to_owned();
+                Verdict::Undecidable { reason }
+            }
+            Self::Undecidable(reason) => Verdict::Undecidable { reason },
+        }
+    }
+}
+
+/// What it takes to hold an operation and what is found out about it, below linearizability.
+const WEAKER_BYTES: u64 = 256;
 
 /// Operations that are taken in before the memory is looked at again.
 const STRETCH_OPERATIONS: usize = 4096;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Rule, Verdict};
+use crate::check::{Consistency, Rule, Staleness, Verdict};
 use crate::environment::Environment;
 use crate::history::Kind;
 use crate::record::LatencyTotals;
@@ -86,6 +86,9 @@ pub struct ProtocolResult {
     pub gates: Vec<Gate>,
     /// What was broken on purpose, and the sign that it was.
     pub faults: Vec<Fault>,
+    /// What the protocol promises with its parameters.
+    #[serde(default)]
+    pub promise: Consistency,
     /// What the checker said.
     pub verdict: VerdictSummary,
 }
@@ -276,8 +279,24 @@ pub enum VerdictSummary {
         /// How long the check took.
         seconds: f64,
     },
-    /// It is not.
+    /// It is not, but the system had promised less, and keeps that.
+    Weaker {
+        /// What it had promised.
+        promise: Consistency,
+        /// Operations in the history.
+        operations: u64,
+        /// How far its reads were behind.
+        staleness: Staleness,
+        /// The operations that show that it is not linearizable, as they are printed.
+        example: String,
+        /// How long the check took.
+        seconds: f64,
+    },
+    /// The system did not keep its promise.
     Violation {
+        /// What it had promised.
+        #[serde(default)]
+        promise: Consistency,
         /// The key at fault.
         key: u64,
         /// The rule that it breaks.
@@ -296,7 +315,7 @@ impl VerdictSummary {
     /// Whether the history was checked and passed.
     #[must_use]
     pub const fn is_pass(&self) -> bool {
-        matches!(self, Self::Linearizable { .. })
+        matches!(self, Self::Linearizable { .. } | Self::Weaker { .. })
     }
 
     /// The verdict in a line.
@@ -312,8 +331,13 @@ impl VerdictSummary {
                     "linearizable: yes, {operations} ops, {keys} keys, {methods}, {seconds:.1} s"
                 )
             }
-            Self::Violation { key, rule, .. } => {
-                format!("NOT LINEARIZABLE: key {key}: {}", rule.words())
+            Self::Weaker { promise, operations, staleness, seconds, .. } => format!(
+                "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
+                promise.name(),
+                crate::units::grouped(*operations),
+            ),
+            Self::Violation { promise, key, rule, .. } => {
+                format!("NOT {}: key {key}: {}", promise.name().to_uppercase(), rule.words())
             }
             Self::Undecidable { reason } => format!("cannot be judged: {reason}"),
         }
@@ -329,7 +353,15 @@ impl From<&Verdict> for VerdictSummary {
                 methods: methods.words().to_owned(),
                 seconds,
             },
-            Verdict::Violation(violation) => Self::Violation {
+            Verdict::Weaker { promise, operations, staleness, example, seconds } => Self::Weaker {
+                promise: *promise,
+                operations: *operations,
+                staleness: *staleness,
+                example: example.to_string(),
+                seconds: *seconds,
+            },
+            Verdict::Violation { promise, violation } => Self::Violation {
+                promise: *promise,
                 key: violation.key,
                 rule: violation.rule,
                 text: violation.to_string(),

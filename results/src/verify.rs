@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::check::{HistoryFile, Source};
+use crate::check::{Consistency, HistoryFile, Source};
 use crate::exchange;
 use crate::history::{HistoryError, Operation};
+use crate::run_folder::RunFolder;
+use crate::summary::Summary;
 
 /// The most operations that are held at once to be written in another format.
 pub const OPERATIONS_MAX: usize = 10_000_000;
@@ -17,6 +19,8 @@ pub struct Part {
     pub name: String,
     /// The folder that the history lies in.
     pub folder: PathBuf,
+    /// What the system had promised, as far as the run folder tells.
+    pub promise: Consistency,
     content: Content,
 }
 
@@ -81,7 +85,7 @@ pub fn open(path: &Path) -> Result<Vec<Part>, String> {
             fs::metadata(path).map_err(unreadable)?;
             Content::File(path.to_path_buf())
         };
-        return Ok(vec![Part { name, folder, content }]);
+        return Ok(vec![Part { promise: promise_in(&folder), name, folder, content }]);
     }
     let mut folders = vec![path.to_path_buf()];
     for entry in fs::read_dir(path).map_err(unreadable)? {
@@ -94,6 +98,7 @@ pub fn open(path: &Path) -> Result<Vec<Part>, String> {
         .map(|folder| Part {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             content: Content::File(folder.join("history.bin")),
+            promise: promise_in(&folder),
             folder,
         })
         .collect();
@@ -103,10 +108,21 @@ pub fn open(path: &Path) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
+/// What was promised to the clients whose history lies in this folder: the summary of the run
+/// beside it says so, if there is one.
+fn promise_in(part: &Path) -> Consistency {
+    let run = part.parent().map(RunFolder::open);
+    let Some(Ok((_, Summary { results, .. }))) = run else { return Consistency::Linearizable };
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let of_part =
+        results.iter().find(|result| format!("{}-{}", result.label, result.repeat) == name);
+    of_part.map_or(Consistency::Linearizable, |result| result.promise)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::check;
+    use crate::check::{Consistency, check};
     use crate::history::{HistoryWriter, Kind};
 
     #[test]
@@ -145,7 +161,7 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         let judge = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            check(&open(&path).unwrap()[0], u64::MAX, &|| 0)
+            check(&open(&path).unwrap()[0], Consistency::Linearizable, u64::MAX, &|| 0)
         };
         assert!(judge(&whole).unwrap().is_pass());
         for cut in 0..whole.len() {

@@ -88,6 +88,8 @@ pub enum ParameterKind {
     Bytes,
     /// 0 or 1, written `false` or `true`.
     Flag,
+    /// One of these names, by its place, each with its meaning.
+    Choice(&'static [(&'static str, &'static str)]),
 }
 
 /// What a parameter is when the workload does not say.

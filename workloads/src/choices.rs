@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ParameterKind, ParameterSpec, ProtocolSpec};
 use crate::diagnostics::{Place, Report, did_you_mean, found};
-use crate::fields::Kind;
+use crate::fields::{Kind, Options};
 use crate::names::nearest;
 use crate::scalars::{Value, either, read, show};
 use crate::settings::{join, listed};
@@ -34,6 +34,7 @@ pub(crate) fn parameter_kind(parameter: &ParameterSpec) -> Kind {
         ParameterKind::Count => Kind::Count { min, max },
         ParameterKind::Bytes => Kind::Bytes { min, max },
         ParameterKind::Flag => Kind::Flag,
+        ParameterKind::Choice(options) => Kind::Choice(Options::Listed(options)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! item of a list.
 
 use crate::mix::Operation;
-use crate::names::options;
+use crate::names::{Named, options};
 use crate::spec::{
     Direction, Durability, FaultAction, FaultEvent, Spacing, Spread, Transport, Wait,
 };
@@ -16,6 +16,28 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     pub(crate) presence: Presence,
     pub(crate) doc: &'static str,
+}
+
+/// The names that a key may have, each with its meaning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Options {
+    /// Those of a type.
+    Made(fn() -> Vec<(&'static str, &'static str)>),
+    /// Those that a protocol lists.
+    Listed(&'static [(&'static str, &'static str)]),
+}
+
+impl Options {
+    pub(crate) fn list(self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Self::Made(make) => make(),
+            Self::Listed(options) => options.to_vec(),
+        }
+    }
+}
+
+const fn choice<T: Named>() -> Kind {
+    Kind::Choice(Options::Made(options::<T>))
 }
 
 /// What a key holds.
@@ -41,8 +63,8 @@ pub(crate) enum Kind {
     Real { min: f64, max: f64 },
     /// `true` or `false`.
     Flag,
-    /// One of these names.
-    Choice(fn() -> Vec<(&'static str, &'static str)>),
+    /// One of some names.
+    Choice(Options),
     /// Which replica a fault strikes.
     Target,
     /// A mapping with the keys below this one.
@@ -136,7 +158,7 @@ const fn link_jitter(path: &'static str) -> Field {
 }
 
 const fn link_spread(path: &'static str) -> Field {
-    key(path, Kind::Choice(options::<Spread>), "uniform", "How the delay varies.")
+    key(path, choice::<Spread>(), "uniform", "How the delay varies.")
 }
 
 const fn link_bandwidth(path: &'static str) -> Field {
@@ -156,9 +178,9 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster", Kind::Map, "", "The replicas and how they are run."),
     key("cluster.replicas", count(1, 9), "3", "Replicas in each group."),
     key("cluster.cores", count(1, 64), "1", "Independent groups, one core of every replica each; keys are hashed to them."),
-    key("cluster.transport", Kind::Choice(options::<Transport>), "tcp", "What carries the messages."),
-    key("cluster.durability", Kind::Choice(options::<Durability>), "group", "What survives a crash of a replica."),
-    key("cluster.wait", Kind::Choice(options::<Wait>), "auto", "What a replica does when it has nothing to do."),
+    key("cluster.transport", choice::<Transport>(), "tcp", "What carries the messages."),
+    key("cluster.durability", choice::<Durability>(), "group", "What survives a crash of a replica."),
+    key("cluster.wait", choice::<Wait>(), "auto", "What a replica does when it has nothing to do."),
     optional("cluster.placement", Kind::Map, "Which processors to pin to; by default chosen from the machine."),
     required("cluster.placement.replicas", Kind::List { min: 1 }, "For each replica the processor of its first core."),
     required("cluster.placement.replicas[]", count(0, 4095), "A processor, as the kernel numbers them."),
@@ -206,7 +228,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("load.arrival.closed.think", duration(0), "0s", "How long a client waits between an answer and its next operation."),
     optional("load.arrival.open", Kind::Map, "Operations start by the clock, whatever the system does."),
     required("load.arrival.open.rate", Kind::Rate { min: 0.001, max: 1e9 }, "Operations per second over all load threads."),
-    key("load.arrival.open.spacing", Kind::Choice(options::<Spacing>), "poisson", "How the starts are spread."),
+    key("load.arrival.open.spacing", choice::<Spacing>(), "poisson", "How the starts are spread."),
     optional("load.arrival.open.steps", Kind::List { min: 1 }, "Other rates from the start of the warm-up, one after the other; after them the rate holds."),
     required("load.arrival.open.steps[]", Kind::Map, "A rate and how long it holds."),
     required("load.arrival.open.steps[].for", duration(1_000_000), "How long."),
@@ -255,15 +277,15 @@ pub(crate) const FIELDS: &[Field] = &[
     required("faults[]", Kind::Map, "One thing that is broken or mended."),
     optional("faults[].at", duration(0), "When, counted from the start of the warm-up."),
     optional("faults[].after_ops", count(1, 1_000_000_000_000), "Instead of a time: when so many operations have ended since the start of the measurement."),
-    optional("faults[].on", Kind::Choice(options::<FaultEvent>), "Instead of a time: when this happens first after the start of the warm-up."),
+    optional("faults[].on", choice::<FaultEvent>(), "Instead of a time: when this happens first after the start of the warm-up."),
     optional("faults[].delay", duration(1_000), "How long after such an event."),
-    required("faults[].action", Kind::Choice(options::<FaultAction>), "What is done."),
+    required("faults[].action", choice::<FaultAction>(), "What is done."),
     required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
     optional("faults[].for", duration(1_000), "After so long it ends by itself: the paused replica goes on, links are whole, writes end."),
     optional("faults[].restart_after", duration(1_000), "For a kill, a wipe or a disk_error: start the replica again so long after its end."),
     optional("faults[].peers", Kind::List { min: 1 }, "For a fault of links: the replicas at the other ends; by default all others."),
     required("faults[].peers[]", count(0, 8), "The number of a replica."),
-    key("faults[].direction", Kind::Choice(options::<Direction>), "both", "For a fault of links: which way, seen from the target."),
+    key("faults[].direction", choice::<Direction>(), "both", "For a fault of links: which way, seen from the target."),
     key("faults[].hold", Kind::Flag, "false", "For a partition: whether what is sent is kept until its end, and not lost."),
     optional("faults[].link", Kind::Map, "For degrade: what the links do; what is not given stays as it was."),
     link_delay("faults[].link.delay"),

@@ -37,7 +37,7 @@ pub(crate) fn read(kind: &Kind, text: &str, example: &str) -> Result<Value, Misf
         Kind::Real { min, max } => read_real(kind, text, example, parse_real(text), *min, *max),
         Kind::Flag => read_flag(text),
         Kind::Choice(options) => {
-            let names: Vec<&str> = options().into_iter().map(|(name, _)| name).collect();
+            let names: Vec<&str> = options.list().into_iter().map(|(name, _)| name).collect();
             match names.iter().position(|name| *name == text) {
                 Some(index) => Ok(Value::Integer(index as u64)),
                 None => Err(not_among(&names, text)),
@@ -81,7 +81,7 @@ pub(crate) fn rule(kind: &Kind) -> String {
         Kind::Real { min, max } => format!("must be a number from {min} to {max}"),
         Kind::Flag => "must be true or false".into(),
         Kind::Choice(options) => {
-            let names: Vec<&str> = options().into_iter().map(|(name, _)| name).collect();
+            let names: Vec<&str> = options.list().into_iter().map(|(name, _)| name).collect();
             format!("must be {}", either(&names))
         }
         Kind::Target => "must be leader, follower, random or the number of a replica".into(),
@@ -116,7 +116,7 @@ pub(crate) fn show(kind: &Kind, value: u64) -> String {
         Kind::Flag => (value != 0).to_string(),
         Kind::Choice(options) => {
             let index = usize::try_from(value).unwrap_or(usize::MAX);
-            options().get(index).map_or_else(String::new, |(name, _)| (*name).into())
+            options.list().get(index).map_or_else(String::new, |(name, _)| (*name).into())
         }
         Kind::Text
         | Kind::Name

@@ -42,7 +42,7 @@ pub fn reference(catalog: &Catalog) -> String {
             let _ = writeln!(text, "    {}", facts.join("; "));
         }
         if let Kind::Choice(options) = entry.kind {
-            for (name, meaning) in options() {
+            for (name, meaning) in options.list() {
                 let _ = writeln!(text, "    {name}: {meaning}");
             }
         }
@@ -193,7 +193,7 @@ fn scalar(kind: &Kind) -> Value {
         Kind::Real { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Choice(options) => {
-            let named = options().into_iter();
+            let named = options.list().into_iter();
             let shapes: Vec<Value> =
                 named.map(|(name, doc)| json!({ "const": name, "description": doc })).collect();
             json!({ "oneOf": shapes })

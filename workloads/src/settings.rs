@@ -374,7 +374,7 @@ pub(crate) fn example(field: &Field) -> String {
         (_, Kind::Rate { .. }) => "10k/s".into(),
         (_, Kind::Count { min, .. }) => min.to_string(),
         (_, Kind::Choice(options)) => {
-            options().first().map_or_else(String::new, |(name, _)| (*name).into())
+            options.list().first().map_or_else(String::new, |(name, _)| (*name).into())
         }
         (_, Kind::Target) => "follower".into(),
         (_, Kind::Path) => "/var/tmp/synod".into(),

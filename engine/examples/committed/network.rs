@@ -82,6 +82,10 @@ impl Io for MemoryIo {
         self.network.borrow().now
     }
 
+    fn clock(&self) -> Time {
+        self.network.borrow().now
+    }
+
     fn connect(&mut self, address: &Address) -> LinkId {
         let Address::Tcp(address) = address else { unreachable!("there are only these addresses") };
         let other = usize::from(address.port());

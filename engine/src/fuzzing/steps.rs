@@ -12,9 +12,12 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{
     Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Register, Service,
 };
+use synod_protocols::raft::Raft;
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
+use synod_protocols::zab::Zab;
 
 /// Messages under way at most: older ones are lost.
 const MESSAGES_MAX: usize = 512;
@@ -27,12 +30,20 @@ const WINDOW: usize = 4;
 /// The first byte chooses the protocol, each further pair of bytes what happens next.
 pub fn protocol_step(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
-    match first % 8 {
+    match first % 16 {
         0 => World::<Unreplicated>::new(1).run(rest),
         1 | 2 => World::<Abd>::new(3).run(rest),
         3 => World::<Abd>::new(5).run(rest),
         4 => World::<MultiPaxos>::new(2).run(rest),
         5 => World::<MultiPaxos>::new(5).run(rest),
+        8 => World::<Viewstamped>::new(2).run(rest),
+        9 => World::<Viewstamped>::new(5).run(rest),
+        10 => World::<Viewstamped>::new(3).run(rest),
+        11 => World::<Zab>::new(3).run(rest),
+        12 => World::<Zab>::new(5).run(rest),
+        13 => World::<Raft>::new(2).run(rest),
+        14 => World::<Raft>::new(3).run(rest),
+        15 => World::<Raft>::new(5).run(rest),
         _ => World::<MultiPaxos>::new(3).run(rest),
     }
 }
@@ -270,6 +281,10 @@ impl<P: Protocol> Context<P> for Verbs<'_, P> {
                 self.shared.agreed.push(bytes);
             }
         }
+    }
+
+    fn serve(&mut self, gets: Payload) {
+        self.shared.bytes(gets);
     }
 
     fn redirect(&mut self, batch: Payload, _leader: Option<ReplicaId>) {

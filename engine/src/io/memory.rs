@@ -274,6 +274,10 @@ impl Io for MemoryIo {
         self.now
     }
 
+    fn clock(&self) -> Time {
+        clock()
+    }
+
     fn connect(&mut self, address: &Address) -> LinkId {
         let Address::Memory(number) = *address else {
             unreachable!("{address} is not an address in memory");

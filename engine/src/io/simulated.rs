@@ -136,6 +136,10 @@ impl Io for SimulatedIo {
         self.now
     }
 
+    fn clock(&self) -> Time {
+        self.now
+    }
+
     fn connect(&mut self, address: &Address) -> LinkId {
         let Address::Memory(machine) = *address else {
             unreachable!("{address} is not the number of a machine");

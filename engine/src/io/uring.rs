@@ -373,6 +373,10 @@ impl Io for Uring {
         self.now
     }
 
+    fn clock(&self) -> Time {
+        clock()
+    }
+
     fn connect(&mut self, address: &Address) -> LinkId {
         let (fd, socket_address) = setup::socket(address).expect("sockets can be made");
         let link = self.links.open(fd, false);

@@ -11,6 +11,7 @@ use std::thread;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use hdrhistogram::Histogram;
 use synod_protocols::command::{self, CommandLimits, Commands, Op, Reply, Status, VALUE_BYTES_MAX};
+use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
 use synod_results::record::LatencyTotals;
 use synod_workloads::{
@@ -106,6 +107,7 @@ fn plan(options: &Options, server: Address) -> Plan {
         phases: Phases { warm_up_ns, measure_ns: length_ns - warm_up_ns, cool_down_ns: 0 },
         seed: 1,
         repeatable: true,
+        reads: Reads::Ordered,
         frame_bytes_max: 1 << 20,
     }
 }

@@ -18,6 +18,10 @@ pub(super) enum Step {
     Done,
 }
 
+/// Gets are numbered from here on, apart from all other commands: the session of a client is of
+/// those that change something, and a get may be answered by a replica that does not know it.
+const GETS_FROM: u64 = 1 << 32;
+
 /// How often the time between two sends of a request doubles.
 pub(super) const DOUBLINGS_MAX: u8 = 3;
 
@@ -212,7 +216,25 @@ impl Clients {
         client.repeats = 0;
         client.refusals = 0;
         client.is_sent = false;
-        self.session_mut(index).sequence += 1;
+        if op != Op::Get {
+            self.session_mut(index).sequence += 1;
+        }
+    }
+
+    /// The number by which the answer to a client's request is known.
+    fn sequence(&self, index: u32) -> u64 {
+        let client = &self.clients[index as usize];
+        match client.op {
+            Op::Get => GETS_FROM + u64::from(client.count),
+            Op::Put | Op::Delete | Op::Add | Op::CompareAndSwap => {
+                u64::from(self.session(index).sequence)
+            }
+        }
+    }
+
+    /// Whether the client's request only reads.
+    pub(super) fn reads(&self, index: u32) -> bool {
+        self.clients[index as usize].op == Op::Get
     }
 
     /// The place of the session that a client's present operation belongs to.
@@ -247,7 +269,7 @@ impl Clients {
         let client = &self.clients[index as usize];
         let mut command = Command {
             session: SessionId::new(connection, self.session_index(index)),
-            sequence: u64::from(self.session(index).sequence),
+            sequence: self.sequence(index),
             key: client.key,
             op: client.op,
             expected: client.expected,
@@ -276,7 +298,7 @@ impl Clients {
         self.is_outstanding(index)
             && self.group(index) == group
             && self.session_index(index) == reply.session_index
-            && u64::from(self.session(index).sequence) == reply.sequence
+            && self.sequence(index) == reply.sequence
     }
 
     /// Ends the client's request. `None` when the reply cannot be an answer to it.
@@ -304,7 +326,9 @@ impl Clients {
         client.outstanding = false;
         let client = *client;
         self.outstanding -= 1;
-        self.session_mut(index).is_open = true;
+        if client.op != Op::Get {
+            self.session_mut(index).is_open = true;
+        }
         let operation = Operation {
             start_ns: client.first_sent.0,
             end_ns: now.0,
@@ -327,7 +351,7 @@ impl Clients {
         client.outstanding = false;
         let client = *client;
         self.outstanding -= 1;
-        if !self.session(index).is_open {
+        if client.op != Op::Get && !self.session(index).is_open {
             self.session_mut(index).renew();
         }
         let operation = Operation {

@@ -1,6 +1,7 @@
 //! The connections of a load thread: a few for each group, each speaking to the replica that it
 //! believes to lead.
 
+use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
 
 use super::Plan;
@@ -41,12 +42,24 @@ struct Slot {
     doomed: bool,
 }
 
-/// All connections of a thread: `connections` for each group, in the order of groups.
+/// Connections that a client has in each group for each that the workload names.
+#[must_use]
+pub fn lanes(reads: Reads) -> usize {
+    match reads {
+        Reads::Ordered => 1,
+        Reads::OfLeader | Reads::OfAny => 2,
+    }
+}
+
+/// All connections of a thread: `connections` for each group, in the order of groups; and where gets
+/// go by themselves, behind those of each group as many for gets.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
     groups: Vec<Vec<Address>>,
     connections: usize,
+    /// 2 where gets have connections of their own, 1 where they have not.
+    lanes: usize,
     cluster: u64,
     key: Key,
     nonces: Nonces,
@@ -59,13 +72,16 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(plan: &Plan) -> Self {
         let connections = usize::from(plan.load.connections);
-        let count = connections * plan.groups.len();
+        let lanes = lanes(plan.reads);
+        let count = connections * lanes * plan.groups.len();
+        // So that the gets of several threads with few connections are spread, too.
+        let first_replica = usize::from(plan.thread) * connections;
         let first_client = 1 + usize::from(plan.thread) * count;
         let slots = (0..count)
             .map(|index| Slot {
-                group: index / connections,
+                group: index / (connections * lanes),
                 client: u32::try_from(first_client + index).expect("connections are few"),
-                replica: index % connections % plan.groups[0].len(),
+                replica: (first_replica + index % connections) % plan.groups[0].len(),
                 link: None,
                 connected: false,
                 greeting: None,
@@ -82,6 +98,7 @@ impl Slots {
             slots,
             groups: plan.groups.clone(),
             connections,
+            lanes,
             cluster: plan.cluster,
             key: plan.key,
             nonces: Nonces::new(plan.nonces),
@@ -94,10 +111,17 @@ impl Slots {
         self.slots[slot].group
     }
 
+    /// The connection of the client's request.
+    fn of_request(&self, client: u32, clients: &Clients) -> usize {
+        let lane = usize::from(self.lanes > 1 && clients.reads(client));
+        let place = client as usize % self.connections;
+        (clients.group(client) * self.lanes + lane) * self.connections + place
+    }
+
     /// Adds the client's request to what its connection sends.
     #[inline]
     pub(super) fn request(&mut self, client: u32, clients: &mut Clients) {
-        let index = clients.group(client) * self.connections + client as usize % self.connections;
+        let index = self.of_request(client, clients);
         let slot = &mut self.slots[index];
         if !slot.connected || slot.greeting.is_some() || slot.outbox.len() > OUTBOX_BYTES_MAX {
             // Sent when the connection is there.
@@ -124,7 +148,7 @@ impl Slots {
         now: Time,
         timeout_ns: u64,
     ) -> bool {
-        let index = clients.group(client) * self.connections + client as usize % self.connections;
+        let index = self.of_request(client, clients);
         let replicas = self.groups[self.slots[index].group].len();
         let slot = &mut self.slots[index];
         // Whoever is turned to gets all requests anew. A cluster that is slow and not silent would
@@ -207,9 +231,8 @@ impl Slots {
         if !dialling.answer(challenge, &mut slot.outbox) {
             return false;
         }
-        let (group, place) = (slot.group, index % self.connections);
-        for client in (0..clients.len()).skip(place).step_by(self.connections) {
-            let waits = clients.is_outstanding(client) && clients.group(client) == group;
+        for client in (0..clients.len()).skip(index % self.connections).step_by(self.connections) {
+            let waits = clients.is_outstanding(client) && self.of_request(client, clients) == index;
             if waits && (self.repeatable || clients.may_repeat(client)) {
                 self.request(client, clients);
             }

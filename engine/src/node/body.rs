@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use synod_protocols::command::{self, Command, Commands, Op, Reply, SessionId, Status};
-use synod_protocols::protocol::{Context, Protocol, Register, Service};
+use synod_protocols::protocol::{Context, Protocol, Reads, Register, Service, TURN_NS_MAX};
 use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::frame::{self, Frame, Kind};
 use crate::greeting::{self, Accepting, Dialling, Hello, Nonces, Speaker};
 use crate::io::{Address, Io, LinkId};
-use crate::snapshot::SnapshotIdentity;
+use crate::snapshot::{SnapshotIdentity, chunk_number};
 use crate::store::{StoreLimits, Tagged};
 use crate::wal::{Buffer, Lsn, Storage, Wal, WriteToken};
 use synod_workloads::{Concern, Random};
@@ -54,9 +54,15 @@ pub(super) struct Body<P: Protocol, S> {
     held: VecDeque<Held<P::Message>>,
     to_self: VecDeque<(P::Message, Payload)>,
     pending: Pending,
+    /// Gets that come to the protocol by themselves.
+    reads: Pending,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
     nonces: Nonces,
+    /// Whether gets come to the protocol by themselves.
+    reads_apart: bool,
+    /// Whether gets were answered in this turn from the store as it was then.
+    serves: bool,
     /// From when on the next refusal is told.
     tell_at: Time,
 }
@@ -92,15 +98,14 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             failed: None,
             held: VecDeque::with_capacity(1024),
             to_self: VecDeque::with_capacity(64),
-            pending: Pending::new(
-                settings.pending_ops_max,
-                settings.batch_ops_max,
-                settings.batch_bytes_max,
-            ),
+            pending: pending(&settings),
+            reads: pending(&settings),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
             nonces: Nonces::new(settings.nonces),
             tell_at: Time(0),
+            reads_apart: P::reads(&settings.protocol.parameters) != Reads::Ordered,
+            serves: false,
             settings,
         }
     }
@@ -124,6 +129,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     /// All that came in this turn is there: whatever is new waits from now on.
     pub(super) fn note_pending(&mut self) {
         self.pending.note(self.now);
+        self.reads.note(self.now);
     }
 
     /// The longest frame that may come by this connection.
@@ -253,13 +259,17 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         let mut rest = frame.payload;
         let mut left = commands;
         while left > 0 {
+            let reads = self.is_read(rest);
+            let pending = if reads { &mut self.reads } else { &mut self.pending };
             // What fits is taken: clients that were refused together come again together.
-            let commands_max = self.settings.batch_ops_max.min(self.pending.room()).max(1);
+            let room = pending.room();
+            let commands_max = self.settings.batch_ops_max.min(room).max(1);
             let (run, run_commands) = self.first_run(rest, commands_max);
-            let stored = (run_commands <= self.pending.room())
+            let stored = (run_commands <= room)
                 .then(|| self.arena.store(run, narrow(run_commands)))
                 .flatten();
             match stored {
+                Some(payload) if reads => self.reads.push(payload, &mut self.arena),
                 Some(payload) => self.pending.push(payload, &mut self.arena),
                 None => self.refuse_as_busy(client, run),
             }
@@ -269,12 +279,22 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         Ok(())
     }
 
-    /// As many of the first commands as one batch may have, and no more than `commands_max`.
+    /// Whether the first command comes to the protocol by itself.
+    fn is_read(&self, commands: &[u8]) -> bool {
+        self.reads_apart
+            && Commands::new(commands).next().is_some_and(|command| command.op == Op::Get)
+    }
+
+    /// As many of the first commands as one batch may have, and no more than `commands_max`; all of
+    /// them come by themselves, or none.
     fn first_run<'a>(&self, commands: &'a [u8], commands_max: usize) -> (&'a [u8], usize) {
         let (mut bytes, mut count) = (0, 0);
+        let reads = self.is_read(commands);
         for command in Commands::new(commands) {
             let with = bytes + command.encoded_bytes();
-            if count > 0 && (with > self.settings.batch_bytes_max || count == commands_max) {
+            let is_other = self.reads_apart && (command.op == Op::Get) != reads;
+            let is_full = with > self.settings.batch_bytes_max || count == commands_max;
+            if count > 0 && (is_full || is_other) {
                 break;
             }
             bytes = with;
@@ -309,6 +329,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     pub(super) fn take_batch(&mut self) -> Payload {
         self.pending.pop()
+    }
+
+    /// The oldest gets that come by themselves. They never linger: no disk waits for them.
+    pub(super) fn take_reads(&mut self) -> Option<Payload> {
+        (!self.reads.is_empty()).then(|| self.reads.pop())
     }
 
     // Payloads.
@@ -434,29 +459,45 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         self.snapshots.continue_saving(&self.state, wal)
     }
 
-    /// Takes in a piece of another replica's snapshot; true when it was the last and this replica
-    /// now has everything below the slot.
-    pub(super) fn receive_snapshot(&mut self, from: ReplicaId, slot: Slot, chunk: &[u8]) -> bool {
+    /// Takes in a piece of another replica's snapshot. When it was the last, or the snapshot has
+    /// nothing new, says below which slot this replica now has everything.
+    pub(super) fn receive_snapshot(
+        &mut self,
+        from: ReplicaId,
+        slot: Slot,
+        chunk: &[u8],
+    ) -> Option<Slot> {
         let merges = P::SERVICE == Service::Registers;
         if merges && !self.settings.protocol.lost {
-            return false;
+            return None;
         }
+        // Who asked for it may not know what the store has: the snapshot before was on disk when a
+        // crash took the record of it.
+        let is_old = !merges && slot <= self.state.next() && chunk_number(chunk) == Some(0);
         match self.snapshots.receive(&self.state, self.wal.as_mut(), from, slot, chunk, merges) {
             Ok(Some(restored)) if merges => {
                 self.state.merge(restored);
-                true
+                Some(slot)
             }
             Ok(Some(restored)) => {
                 self.state.restore(restored, slot);
                 // What others were being sent was the state before.
                 self.snapshots.stop_sending();
-                true
+                Some(slot)
             }
-            Ok(None) => false,
+            Ok(None) => is_old.then(|| self.state.next()),
             Err(error) => {
                 self.failed = Some(error);
-                false
+                None
             }
+        }
+    }
+
+    /// Drops what was answered from the store, if this process has stood still since: somebody else
+    /// may lead by now. `now` is the time at this moment.
+    pub(super) fn drop_old_answers(&mut self, now: impl FnOnce() -> Time) {
+        if std::mem::take(&mut self.serves) && now().since(self.now) > TURN_NS_MAX {
+            self.connections.doom_clients();
         }
     }
 
@@ -533,6 +574,15 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         self.counters.repeated += tally.repeated;
     }
 
+    fn serve(&mut self, gets: Payload) {
+        self.serves = true;
+        self.counters.commands += u64::from(gets.commands);
+        let connections = &mut self.connections;
+        self.state.serve(self.arena.bytes(gets), |session, answer| {
+            connections.reply(session.client(), answer);
+        });
+    }
+
     fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {
         // An empty value says that nobody is known to lead.
         let leader: &[u8] = &leader.map_or([0; 1], |leader| [leader.0 + 1]);
@@ -584,6 +634,10 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         let reply = Reply { sequence, session_index, status, version: tag.0, value };
         self.connections.reply(session.client(), &reply);
     }
+}
+
+fn pending(settings: &Settings) -> Pending {
+    Pending::new(settings.pending_ops_max, settings.batch_ops_max, settings.batch_bytes_max)
 }
 
 /// Whether registers cannot carry this operation.

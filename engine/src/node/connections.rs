@@ -210,6 +210,15 @@ impl Connections {
         }
     }
 
+    /// Closes the connections of all clients, with what was not sent yet.
+    pub(super) fn doom_clients(&mut self) {
+        for place in 0..self.clients.len() {
+            if let Some(link) = self.clients[place] {
+                self.doom(link);
+            }
+        }
+    }
+
     pub(super) fn has_peer(&self, peer: ReplicaId) -> bool {
         self.peers[peer.index()].is_some()
     }
@@ -261,6 +270,7 @@ impl Connections {
             connection.finish_replies();
             if let Some(link) = connection.link
                 && !connection.outbox.is_empty()
+                && !connection.doomed
             {
                 send(link, connection.speaker, &mut connection.outbox);
                 let client = matches!(connection.speaker, Some(Speaker::Client(_)));

@@ -6,7 +6,7 @@ use crate::apply::{Tally, apply_batch};
 use crate::sessions::Sessions;
 use crate::snapshot::{Capture, Install, Progress, Restored, SnapshotIdentity};
 use crate::store::{Store, StoreLimits, Tagged, mix};
-use synod_protocols::command::{Reply, SessionId};
+use synod_protocols::command::{Commands, Op, Reply, SessionId, Status};
 
 /// The replicated table and the sessions.
 #[derive(Debug)]
@@ -60,6 +60,24 @@ impl State {
         apply_batch(base, batch, &mut self.store, &mut self.sessions, on_reply)
     }
 
+    /// Answers a batch of gets from the table as it is now. Their version is the last that the table
+    /// can hold. While commands are being replayed over a snapshot the table is that of no moment,
+    /// and the clients have to ask again.
+    pub(super) fn serve(&self, gets: &[u8], mut on_reply: impl FnMut(SessionId, &Reply<'_>)) {
+        let version = version_before(self.next);
+        for get in Commands::new(gets) {
+            assert_eq!(get.op, Op::Get);
+            let (status, value): (Status, &[u8]) = match self.store.tagged(get.key) {
+                _ if !self.is_whole() => (Status::Busy, &[]),
+                None => (Status::Absent, &[]),
+                Some(held) if held.tombstone => (Status::Absent, held.value),
+                Some(held) => (Status::Ok, held.value),
+            };
+            let (sequence, session_index) = (get.sequence, get.session.index());
+            on_reply(get.session, &Reply { sequence, session_index, status, version, value });
+        }
+    }
+
     /// Takes over a snapshot that covers everything below `next`, also from an older one over which
     /// commands are still being replayed.
     pub(super) fn restore(&mut self, restored: Restored, next: Slot) {
@@ -90,10 +108,22 @@ impl State {
         self.restoring.is_none()
     }
 
+    /// Visits every key with its version and the id that its value or tombstone begins with; a value
+    /// too short for that has none, which is 0.
+    pub(super) fn for_each_key(&self, mut visit: impl FnMut(u64, u64, u64)) {
+        for (key, tagged) in self.entries() {
+            let id = tagged.value.first_chunk().map_or(0, |id| u64::from_le_bytes(*id));
+            visit(key, tagged.version, id);
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u64, Tagged<'_>)> {
+        (0..self.store.slots()).filter_map(|slot| self.store.tagged_at(slot))
+    }
+
     /// A checksum of the table, whatever the order of its entries.
     pub(super) fn checksum(&self) -> u64 {
-        let entries = (0..self.store.slots()).filter_map(|slot| self.store.tagged_at(slot));
-        entries.fold(0, |sum: u64, (key, tagged)| {
+        self.entries().fold(0, |sum: u64, (key, tagged)| {
             let value = crc32c::crc32c_append(u32::from(tagged.tombstone), tagged.value);
             sum.wrapping_add(mix(mix(mix(key) ^ tagged.version) ^ u64::from(value)))
         })

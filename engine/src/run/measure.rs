@@ -1,6 +1,6 @@
 //! From what was observed to what the result says.
 
-use synod_results::check::Verdict;
+use synod_results::check::{Consistency, Verdict};
 use synod_results::summary::{
     self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
 };
@@ -26,6 +26,7 @@ pub(super) struct Observed<'a> {
     pub(super) logs: Vec<Vec<Vec<Status>>>,
     pub(super) faults: Vec<Fault>,
     pub(super) trouble: Option<String>,
+    pub(super) promise: Consistency,
     pub(super) verdict: Verdict,
 }
 
@@ -75,6 +76,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         limits: Vec::new(),
         gates: gates::all(&observed, overall.len()),
         faults: observed.faults.clone(),
+        promise: observed.promise,
         verdict: VerdictSummary::from(&observed.verdict),
     }
 }

@@ -15,7 +15,10 @@ use std::collections::BTreeMap;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 use synod_workloads::{Arrival, Concern, Random};
 
 use super::Check;
@@ -54,10 +57,15 @@ const CRASHES: Shape =
     Shape { actions: &[Action::Crash, Action::Crash, Action::Isolate], faults: 25, cuts: false };
 const LOSSES: Shape =
     Shape { actions: &[Action::Wipe, Action::Isolate, Action::Crash], faults: 15, cuts: false };
+/// So many losses that one follows another.
+const MANY_LOSSES: Shape =
+    Shape { actions: &[Action::Wipe, Action::Isolate, Action::Crash], faults: 120, cuts: false };
 const DAMAGE: Shape =
     Shape { actions: &[Action::Rot, Action::Misdirect, Action::Isolate], faults: 15, cuts: false };
 const MISPLACED: Shape =
     Shape { actions: &[Action::Misdirect, Action::Crash], faults: 25, cuts: true };
+/// So many crashes that replicas which know of something are often down together.
+const OUTAGES: Shape = Shape { actions: &[Action::Crash], faults: 80, cuts: false };
 const CUTS: Shape = Shape { actions: &[Action::Crash, Action::Isolate], faults: 25, cuts: true };
 
 impl Shape {
@@ -126,7 +134,7 @@ const UNREPLICATED: &[Row] = &[
 ];
 
 const MULTI_PAXOS: &[Row] = &[
-    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, AGREEMENT),
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
     ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
@@ -134,6 +142,42 @@ const MULTI_PAXOS: &[Row] = &[
     ("note of loss removed too early", Mutation::RegainsEarly, LOSSES, AGREEMENT),
     ("promises while lost", Mutation::AnswersWhileLost(1 << 1), LOSSES, AGREEMENT),
     ("one answers for all others", Mutation::OneAnswersForAll(1 << 12 | 0b1100), LOSSES, AGREEMENT),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
+const RAFT: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, ANY),
+    ("note of loss removed too early", Mutation::RegainsEarly, MANY_LOSSES, ANY),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
+const VIEWSTAMPED: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, MANY_LOSSES, AGREEMENT),
+    ("note of loss removed too early", Mutation::RegainsEarly, MANY_LOSSES, AGREEMENT),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
+const ZAB: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
     ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
     ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
     ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
@@ -166,6 +210,9 @@ fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> 
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Raft>("raft", RAFT));
+    mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
+    mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
@@ -275,5 +322,8 @@ fn assert_sound<P: Protocol>() {
 fn the_plans_of_mutants_fail_only_with_something_broken() {
     assert_sound::<Unreplicated>();
     assert_sound::<MultiPaxos>();
+    assert_sound::<Raft>();
+    assert_sound::<Viewstamped>();
+    assert_sound::<Zab>();
     assert_sound::<Abd>();
 }

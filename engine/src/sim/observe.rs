@@ -15,7 +15,8 @@ use std::fmt;
 
 use synod_protocols::command::Status;
 use synod_protocols::protocol::{
-    Config, Conflict, Context, Input, Parameter, Protocol, Register, Role, Service,
+    Config, Conflict, Consistency, Context, Input, Parameter, Protocol, Reads, Register, Role,
+    Service,
 };
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 
@@ -137,6 +138,7 @@ impl<P: Protocol> Observed<P> {
                 Input::Requests(batch) => {
                     trace.happened(id, format!("Requests +{}", batch.commands));
                 }
+                Input::Reads(gets) => trace.happened(id, format!("Reads +{}", gets.commands)),
                 Input::Started | Input::Timeout | Input::Installed { .. } => {
                     trace.happened(id, format!("{input:?}"));
                 }
@@ -163,6 +165,14 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict> {
         P::validate(replicas, parameters)
+    }
+
+    fn consistency(replicas: usize, parameters: &[u64]) -> Consistency {
+        P::consistency(replicas, parameters)
+    }
+
+    fn reads(parameters: &[u64]) -> Reads {
+        P::reads(parameters)
     }
 
     fn new(config: &Config) -> Self {
@@ -207,6 +217,10 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn room(&self) -> usize {
         self.protocol.room()
+    }
+
+    fn reads_room(&self) -> usize {
+        self.protocol.reads_room()
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
@@ -293,6 +307,10 @@ impl<P: Protocol, C: Context<Observed<P>>> Context<P> for Watch<'_, C> {
         let bytes = self.cx.bytes(batch);
         SEEN.with_borrow_mut(|seen| seen.committed(self.id, self.group, slot, bytes));
         self.cx.commit(slot, batch, reply);
+    }
+
+    fn serve(&mut self, gets: Payload) {
+        self.cx.serve(gets);
     }
 
     fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {

@@ -90,6 +90,9 @@ pub struct Limits {
 /// A run that goes on longer than any seed.
 const AGES_NS: u64 = 1 << 60;
 
+/// Five centuries: half a year before the end of what counts nanoseconds.
+const CENTURIES_NS: u64 = u64::MAX - (1 << 54);
+
 /// The way from one machine to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
@@ -279,7 +282,20 @@ impl Plan {
             faults,
             restarts: true,
         };
-        if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan }
+        let plan =
+            if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
+        plan.aged()
+    }
+
+    /// Some clusters run on clocks that have run for centuries, near the end of what counts them.
+    fn aged(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0xa6ed, Concern::World);
+        if chance(random, 6) {
+            for clock in &mut self.clocks {
+                clock.offset_ns += CENTURIES_NS;
+            }
+        }
+        self
     }
 
     /// The same in slow motion: as much happens, over hours. What long quiet does to timers, logs
@@ -360,6 +376,7 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Unit::Duration => default / 4 + random.below(2 * default),
                 protocol::Unit::Count => 1 + random.below(u64::from(replicas)),
                 protocol::Unit::Flag => random.below(2),
+                protocol::Unit::Choice(options) => random.below(options.len() as u64),
             };
             let drawn = if chance(random, 30) { other } else { default };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);

@@ -8,6 +8,7 @@ use super::models::{Clock, Cpu};
 use super::plan::{Limits, Network, Plan};
 use crate::cluster;
 use crate::latency::Latency;
+use crate::load;
 use crate::replica::log_limits;
 
 /// What turns cost: a packet is by far the most expensive thing, as with real sockets.
@@ -60,7 +61,11 @@ pub fn plan_of(
             keys_expected: size(workload.load.keys.count) / groups + 1,
             sessions_max: spec.limits.sessions as usize,
             // Clients are numbered from 1, over all groups.
-            clients_max: threads * usize::from(workload.load.connections) * groups + 1,
+            clients_max: threads
+                * usize::from(workload.load.connections)
+                * load::lanes(cluster::chosen(workload, protocol).reads)
+                * groups
+                + 1,
         },
         load: workload.load.clone(),
         phases: workload.phases,

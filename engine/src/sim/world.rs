@@ -5,6 +5,7 @@ mod events;
 mod strikes;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic;
@@ -210,6 +211,7 @@ impl<P: Protocol> World<P> {
                 phases: self.plan.phases,
                 seed: self.plan.seed,
                 repeatable: P::SERVICE == Service::StateMachine,
+                reads: P::reads(&self.plan.parameters),
                 frame_bytes_max: self.plan.limits.frame_bytes_max,
             },
             SimulatedIo::new(port),
@@ -631,6 +633,18 @@ impl<P: Protocol> World<P> {
     /// Whether replicas that have applied the same slots hold the same.
     pub(crate) fn is_alike(&self) -> bool {
         (0..self.plan.groups).all(|group| self.same(group, |node| Some(node.checksum())).is_some())
+    }
+
+    /// The id of the newest value or tombstone of each key that some running replica holds.
+    pub(crate) fn contents(&self) -> BTreeMap<u64, u64> {
+        let mut newest = BTreeMap::new();
+        for node in (0..self.plan.groups).flat_map(|group| self.nodes(group)) {
+            node.for_each_key(|key, version, id| {
+                let held = newest.entry(key).or_insert((version, id));
+                *held = (*held).max((version, id));
+            });
+        }
+        newest.into_iter().map(|(key, (_, id))| (key, id)).collect()
     }
 
     /// What all running replicas of a group say alike.

@@ -64,6 +64,10 @@ impl Io for WireIo {
         Time(self.0.borrow().now)
     }
 
+    fn clock(&self) -> Time {
+        Time(self.0.borrow().now)
+    }
+
     fn connect(&mut self, _address: &Address) -> LinkId {
         // Replica 2 never answers.
         new_link(&self.0)

@@ -195,6 +195,7 @@ impl MultiPaxos {
                 cx.release(value);
             }
         }
+        self.begin_reign(cx);
         self.apply(true, cx);
         self.on_leader_timeout(cx);
     }

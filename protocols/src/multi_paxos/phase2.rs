@@ -84,14 +84,16 @@ impl MultiPaxos {
         from: ReplicaId,
         ballot: Ballot,
         chosen: Slot,
+        sent: u64,
         cx: &mut C,
     ) {
         if !self.hear_leader(from, ballot, cx) {
             return;
         }
         if self.lost.is_none() {
-            // Says only that this replica lives and hears the leader.
-            cx.send_now(from, Message::HeartbeatReply { ballot }, Payload::EMPTY);
+            // A lease rests on it, so the promise of this ballot must be durable: after a crash
+            // this replica knows by it that it may have to be loyal.
+            cx.send(from, Message::HeartbeatReply { ballot, sent }, Payload::EMPTY);
         }
         self.hear_chosen(from, ballot, chosen, cx);
     }
@@ -123,9 +125,16 @@ impl MultiPaxos {
         true
     }
 
-    pub(super) fn on_heartbeat_reply(&mut self, from: ReplicaId, ballot: Ballot) {
+    pub(super) fn on_heartbeat_reply<C: Context<Self>>(
+        &mut self,
+        from: ReplicaId,
+        ballot: Ballot,
+        sent: u64,
+        cx: &mut C,
+    ) {
         if self.role == Role::Leader && ballot == self.promised {
             self.heard.insert(from);
+            self.renew_lease(from, sent, cx);
         }
     }
 
@@ -194,7 +203,9 @@ impl MultiPaxos {
             self.loyal_until = self.resign_at;
         }
         self.repeat_at = now + self.heartbeat_ns;
-        let heartbeat = Message::Heartbeat { ballot: self.promised, chosen: self.applied };
+        self.renew_lease(self.id, now.0, cx);
+        let heartbeat =
+            Message::Heartbeat { ballot: self.promised, chosen: self.applied, sent: now.0 };
         for to in self.others() {
             // Promises nothing about the disk: the ballot was made durable to become the leader.
             cx.send_now(to, heartbeat, Payload::EMPTY);

@@ -1,7 +1,7 @@
 //! Clients with one operation at a time each, and the history of what they saw.
 
 use synod_protocols::command::{Command, Op, SessionId, Status};
-use synod_protocols::protocol::Service;
+use synod_protocols::protocol::{Reads, Service};
 
 use crate::history::Operation;
 use crate::mutation::Mutation;
@@ -31,6 +31,7 @@ struct Client {
 pub(crate) struct Clients {
     clients: Vec<Client>,
     service: Service,
+    reads: Reads,
     keys: u64,
     quota: usize,
     mutation: Option<Mutation>,
@@ -48,7 +49,7 @@ pub(crate) struct Send {
 }
 
 impl Clients {
-    pub(crate) fn new(plan: &Plan, service: Service) -> Self {
+    pub(crate) fn new(plan: &Plan, service: Service, reads: Reads) -> Self {
         let client = |number: u32| Client {
             session: SessionId::new(number + 1, 0),
             sequence: 0,
@@ -62,6 +63,7 @@ impl Clients {
         Self {
             clients: (0..plan.clients).map(client).collect(),
             service,
+            reads,
             keys: plan.keys,
             quota: plan.operations,
             mutation: plan.mutation,
@@ -89,12 +91,16 @@ impl Clients {
             return None;
         }
         let operation = self.draw(index, now, random);
+        let is_get = operation.op == Op::Get;
         self.history.push(operation);
         let client = &mut self.clients[index];
         client.operation = Some(self.history.len() - 1);
         client.begun += 1;
         client.repeats = 0;
         client.sequence += 1;
+        if is_get && self.reads == Reads::OfAny {
+            client.target = random.below(16);
+        }
         Some(self.send(index))
     }
 

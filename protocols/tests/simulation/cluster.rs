@@ -113,7 +113,7 @@ impl<P: Protocol> Cluster<P> {
             random,
             alarms: vec![None; replicas.len()],
             replicas,
-            clients: Clients::new(&plan, P::SERVICE),
+            clients: Clients::new(&plan, P::SERVICE, P::reads(&plan.parameters)),
             links: [[true; REPLICAS_MAX]; REPLICAS_MAX],
             faulty: true,
             committed: BTreeMap::new(),

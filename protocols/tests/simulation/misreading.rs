@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use synod_protocols::abd;
 use synod_protocols::multi_paxos;
 use synod_protocols::protocol::Protocol;
-use synod_protocols::types::{Ballot, ReplicaId, Slot};
+use synod_protocols::types::{Ballot, Reign, ReplicaId, Slot};
+use synod_protocols::viewstamped;
 use synod_protocols::wire::Wire;
+use synod_protocols::zab;
 
 use crate::arena::Bytes;
 use crate::disk::Disk;
@@ -65,6 +67,18 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "raft" => {
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
+            Some(mutation) if P::NAME == "viewstamped" => {
+                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
+                let log = viewstamped_log(&self.disk);
+                let me = self.config.id;
+                vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+            }
+            Some(mutation) if P::NAME == "zab" => {
+                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
+                let log = zab_log(&self.disk);
+                let me = self.config.id;
+                vec![misread_by_zab(mutation, mail, applied, log, me, packets)]
+            }
             Some(mutation) if P::NAME == "abd" => vec![misread_by_abd(mutation, mail)],
             Some(_) | None => vec![mail],
         }
@@ -114,7 +128,7 @@ fn misread_by_multi_paxos(
         }
         (
             Mutation::TrustsBound,
-            Message::Heartbeat { ballot, chosen } | Message::Accept { ballot, chosen, .. },
+            Message::Heartbeat { ballot, chosen, .. } | Message::Accept { ballot, chosen, .. },
         ) if ballot >= promised(disk) => {
             let mut taken = told_as_chosen(disk, applied, mail.peer);
             taken.truncate(usize::try_from(chosen.0.saturating_sub(applied.0)).expect("few"));
@@ -165,6 +179,146 @@ fn told_as_chosen(disk: &Disk, applied: Slot, peer: ReplicaId) -> Vec<Mail> {
             Mail { peer, message, payload }
         })
         .collect()
+}
+
+/// The view of a replica of Viewstamped Replication, and where its log ends.
+fn viewstamped_log(disk: &Disk) -> (Reign, Slot) {
+    use viewstamped::Record;
+    let (mut latest, mut end) = (Reign::ZERO, Slot(0));
+    for logged in disk.log() {
+        match Record::decode(&logged.record).expect("what was encoded") {
+            Record::View { view } => latest = view,
+            Record::Prepared { op, .. } => end = op.next(),
+            Record::Normal { view, op } => (latest, end) = (view, op),
+            Record::Checkpoint { view, applied, .. } => (latest, end) = (view, applied),
+            Record::Installed { applied } => end = end.max(applied),
+        }
+    }
+    (latest, end)
+}
+
+fn misread_by_viewstamped(
+    mutation: Mutation,
+    mail: Mail,
+    applied: Slot,
+    (own_view, end): (Reign, Slot),
+    me: ReplicaId,
+    packets: &mut Vec<(ReplicaId, Packet)>,
+) -> Mail {
+    use viewstamped::Message;
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    let acknowledges = |view, op: Slot| {
+        let answer = Mail { payload: Bytes::default(), ..mail.clone() };
+        answer.saying(&Message::PrepareOk { view, op: op.next() }).into_packet()
+    };
+    match (mutation, message) {
+        (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, .. }) => {
+            let last_normal = Reign::ZERO;
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+        }
+        (Mutation::BeginsWithOwnLog, Message::DoViewChange { view, lost, .. })
+            if mail.peer != me =>
+        {
+            let (last_normal, op, commit) = (Reign::ZERO, Slot(0), Slot(0));
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+        }
+        (Mutation::AcknowledgesOldViews, Message::Prepare { view, op, .. }) if view < own_view => {
+            packets.push(acknowledges(view, op));
+            mail
+        }
+        (Mutation::TakesPartTooEarly, Message::StartView { view, commit, reign, .. })
+            if mail.peer != me =>
+        {
+            mail.saying(&Message::StartView { view, op: applied, commit, reign })
+        }
+        (Mutation::AcknowledgesHoles, Message::Prepare { view, op, .. }) if op > end => {
+            packets.push(acknowledges(view, op));
+            mail
+        }
+        (Mutation::AppendsPastHoles, Message::Prepare { view, op, commit }) if op > end => {
+            mail.saying(&Message::Prepare { view, op: end, commit })
+        }
+        (Mutation::CommitsWhatIsProposed, Message::Prepare { view, op, .. }) => {
+            mail.saying(&Message::Prepare { view, op, commit: op.next() })
+        }
+        _ => mail,
+    }
+}
+
+/// The epoch that a replica of Zab has accepted, and where its history ends.
+fn zab_log(disk: &Disk) -> (Reign, Slot) {
+    use zab::Record;
+    let (mut latest, mut end) = (Reign::ZERO, Slot(0));
+    for logged in disk.log() {
+        match Record::decode(&logged.record).expect("what was encoded") {
+            Record::NewEpoch { epoch } => latest = epoch,
+            Record::Proposed { zxid, .. } => end = zxid.next(),
+            Record::NewLeader { zxid, .. } => end = zxid,
+            Record::Checkpoint { accepted_epoch, applied, .. } => {
+                (latest, end) = (accepted_epoch, applied);
+            }
+            Record::Installed { applied } => end = end.max(applied),
+        }
+    }
+    (latest, end)
+}
+
+fn misread_by_zab(
+    mutation: Mutation,
+    mail: Mail,
+    applied: Slot,
+    (accepted_epoch, end): (Reign, Slot),
+    me: ReplicaId,
+    packets: &mut Vec<(ReplicaId, Packet)>,
+) -> Mail {
+    use zab::Message;
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    let acknowledges = |epoch, zxid: Slot| {
+        let answer = Mail { payload: Bytes::default(), ..mail.clone() };
+        answer.saying(&Message::Ack { epoch, zxid: zxid.next() }).into_packet()
+    };
+    match (mutation, message) {
+        // The oracle most often names who has the best history, which would hide the mistake: here it
+        // names the first replica.
+        (
+            Mutation::PicksLongestLog | Mutation::BeginsWithOwnLog,
+            Message::Notification { round, leader, looking, .. },
+        ) => {
+            let (epoch, zxid) = (Reign(1 << 40), Slot(0));
+            mail.saying(&Message::Notification { round, leader, epoch, zxid, looking })
+        }
+        (Mutation::PicksLongestLog, Message::AckE { epoch, zxid, committed, .. }) => {
+            let current_epoch = Reign::ZERO;
+            mail.saying(&Message::AckE { epoch, current_epoch, zxid, committed })
+        }
+        (Mutation::BeginsWithOwnLog, Message::AckE { epoch, .. }) if mail.peer != me => {
+            let (current_epoch, zxid, committed) = (Reign::ZERO, Slot(0), Slot(0));
+            mail.saying(&Message::AckE { epoch, current_epoch, zxid, committed })
+        }
+        (Mutation::AcknowledgesOldViews, Message::Propose { epoch, zxid, .. })
+            if epoch < accepted_epoch =>
+        {
+            packets.push(acknowledges(epoch, zxid));
+            mail
+        }
+        (Mutation::TakesPartTooEarly, Message::NewLeader { epoch, proposed_in, .. }) => {
+            mail.saying(&Message::NewLeader { epoch, zxid: applied, proposed_in })
+        }
+        (Mutation::AcknowledgesHoles, Message::Propose { epoch, zxid, .. }) if zxid > end => {
+            packets.push(acknowledges(epoch, zxid));
+            mail
+        }
+        (Mutation::AppendsPastHoles, Message::Propose { epoch, zxid, committed }) if zxid > end => {
+            mail.saying(&Message::Propose { epoch, zxid: end, committed })
+        }
+        (Mutation::CommitsWhatIsProposed, Message::Propose { epoch, zxid, .. }) => {
+            mail.saying(&Message::Propose { epoch, zxid, committed: zxid.next() })
+        }
+        (Mutation::CommitsWhatItHas, Message::CommitLd { epoch, .. }) => {
+            mail.saying(&Message::CommitLd { epoch, zxid: end })
+        }
+        _ => mail,
+    }
 }
 
 fn misread_by_abd(mutation: Mutation, mail: Mail) -> Mail {

@@ -92,13 +92,15 @@ pub(crate) fn misread_by_raft(
 
 /// A candidate whose log looks better than it is.
 fn misread_candidate(mutation: Mutation, message: Message, server: &Server) -> Option<Message> {
-    let looks = |end: Slot, last_log_term: Term| match mutation {
-        Mutation::IgnoresLogs => Some((end.max(server.last().0), Term(1 << 40))),
-        Mutation::ComparesLengths if end >= server.last().0 => Some((end, Term(1 << 40))),
-        Mutation::ComparesLengths => Some((end, Term::ZERO)),
-        _ => None,
-    }
-    .filter(|&looks| looks != (end, last_log_term));
+    let looks = |end: Slot, last_log_term: Term| {
+        match mutation {
+            Mutation::IgnoresLogs => Some((end.max(server.last().0), Term(1 << 40))),
+            Mutation::ComparesLengths if end >= server.last().0 => Some((end, Term(1 << 40))),
+            Mutation::ComparesLengths => Some((end, Term::ZERO)),
+            _ => None,
+        }
+        .filter(|&looks| looks != (end, last_log_term))
+    };
     match message {
         Message::PreVote { term, end, last_log_term } => {
             let (end, last_log_term) = looks(end, last_log_term)?;
@@ -119,7 +121,8 @@ fn misread_follower(mutation: Mutation, mail: Mail, message: Message, now: Term)
     match mutation {
         Mutation::IgnoresDisagreement if !success => Vec::new(),
         Mutation::CountsOldAgreements if success && term < now => {
-            let reply = Message::AppendEntriesReply { term: now, success, slot, next, conflict_term };
+            let reply =
+                Message::AppendEntriesReply { term: now, success, slot, next, conflict_term };
             vec![mail.saying(&reply)]
         }
         _ => vec![mail],
@@ -137,8 +140,12 @@ fn misread_leader(
     else {
         unreachable!("the caller has looked");
     };
-    let append = |term, prev_log_term, entry_term| {
-        Message::AppendEntries { term, slot, prev_log_term, entry_term, leader_commit }
+    let append = |term, prev_log_term, entry_term| Message::AppendEntries {
+        term,
+        slot,
+        prev_log_term,
+        entry_term,
+        leader_commit,
     };
     let is_entry = entry_term > Term::ZERO;
     match mutation {

@@ -13,6 +13,8 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 
 use crate::damage::Damage;
 use crate::mutation::Mutation;
@@ -85,9 +87,18 @@ type Row = (&'static str, Mutation, &'static [Check]);
 
 /// The mutants of `P`, shown as those of `protocol`.
 fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
+    mutants_with::<P>(protocol, rows, |seed| seed)
+}
+
+/// The same with the plans of those seeds that `choose` picks.
+fn mutants_with<P: Protocol>(
+    protocol: &'static str,
+    rows: &[Row],
+    choose: fn(u64) -> u64,
+) -> Vec<Mutant> {
     let mutant = |&(name, mutation, checks): &Row| {
         let run = move |seed| {
-            let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(seed) };
+            let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(choose(seed)) };
             outcome::<P>(&plan).err().and_then(|failure| Check::of(&failure))
         };
         Mutant { protocol, name, checks, run: Box::new(run) }
@@ -190,6 +201,66 @@ const RAFT: &[Row] = &[
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
 ];
 
+const VIEWSTAMPED: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(2), AGREEMENT),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets views", Mutation::ForgetsRecords(1), AGREEMENT),
+    ("forgets its log", Mutation::ForgetsRecords(2), ANY),
+    ("forgets the last normal view", Mutation::ForgetsRecords(3), AGREEMENT),
+    ("forgets checkpoints", Mutation::ForgetsRecords(4), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(5), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without its view", Mutation::CheckpointsWithout(4), ANY),
+    ("checkpoint without its log", Mutation::CheckpointsWithout(2), AGREEMENT),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("takes the longest log", Mutation::PicksLongestLog, AGREEMENT),
+    ("begins with its own log", Mutation::BeginsWithOwnLog, ANY),
+    ("acknowledges in a view it has left", Mutation::AcknowledgesOldViews, AGREEMENT),
+    ("takes part before the transfer ends", Mutation::TakesPartTooEarly, ANY),
+    ("acknowledges past a hole", Mutation::AcknowledgesHoles, AGREEMENT),
+    ("appends past a hole", Mutation::AppendsPastHoles, AGREEMENT),
+    ("commits what is proposed", Mutation::CommitsWhatIsProposed, ANY),
+    ("counts each acknowledgement twice", Mutation::CountsTwice(2), AGREEMENT),
+    ("counts repeated acknowledgements", Mutation::CountsRepeats(2), AGREEMENT),
+    ("counts each log twice", Mutation::CountsTwice(5), ANY),
+    ("counts repeated logs", Mutation::CountsRepeats(5), ANY),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("state gets lost", Mutation::DropsMessages(8), ANY),
+    ("views never begin", Mutation::DropsMessages(6), PROGRESS),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
+const ZAB: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(9), AGREEMENT),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets accepted epochs", Mutation::ForgetsRecords(1), ANY),
+    ("forgets its history", Mutation::ForgetsRecords(2), ANY),
+    ("forgets current epochs", Mutation::ForgetsRecords(3), AGREEMENT),
+    ("forgets checkpoints", Mutation::ForgetsRecords(4), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(5), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without its epochs", Mutation::CheckpointsWithout(4), ANY),
+    ("checkpoint without its history", Mutation::CheckpointsWithout(2), AGREEMENT),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("begins with its own history", Mutation::BeginsWithOwnLog, ANY),
+    ("acknowledges in an epoch it has left", Mutation::AcknowledgesOldViews, AGREEMENT),
+    ("current epoch before its history", Mutation::TakesPartTooEarly, ANY),
+    ("acknowledges past a hole", Mutation::AcknowledgesHoles, AGREEMENT),
+    ("appends past a hole", Mutation::AppendsPastHoles, AGREEMENT),
+    ("commits what is proposed", Mutation::CommitsWhatIsProposed, ANY),
+    ("counts each acknowledgement twice", Mutation::CountsTwice(9), AGREEMENT),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("history gets lost", Mutation::DropsMessages(13), ANY),
+    ("epochs never begin", Mutation::DropsMessages(5), PROGRESS),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
 const ABD: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, HISTORY),
     ("answers queries before the disk", Mutation::SendsKindEarly(2), HISTORY),
@@ -213,6 +284,10 @@ const ABD: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+/// What only leaders that are cut off, and come back, bring about.
+const ZAB_OF_OLD_LEADERS: &[Row] =
+    &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
+
 const CHECKER: &[Row] = &[
     ("stale read", Mutation::Records(Damage::StaleRead), HISTORY),
     ("value from nowhere", Mutation::Records(Damage::ReadFromNowhere), HISTORY),
@@ -230,6 +305,9 @@ fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
+    mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
+    mutants.extend(mutants_of::<Zab>("zab", ZAB));
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, |seed| seed * 8 + 3));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {

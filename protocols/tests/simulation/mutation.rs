@@ -87,6 +87,22 @@ pub(crate) enum Mutation {
     IgnoresDisagreement,
     /// Raft: what a snapshot ends with is taken to be of the term before.
     MistakesSnapshotTerms,
+    /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign.
+    PicksLongestLog,
+    /// Viewstamped, Zab: a new leader begins with its own log.
+    BeginsWithOwnLog,
+    /// Viewstamped, Zab: a follower acknowledges what a leader proposes whose reign it has left.
+    AcknowledgesOldViews,
+    /// Viewstamped, Zab: a follower cuts its log at what is committed and takes part at once.
+    TakesPartTooEarly,
+    /// Viewstamped, Zab: a follower acknowledges a proposal although it lacks one before.
+    AcknowledgesHoles,
+    /// Viewstamped, Zab: a follower takes a proposal for the next one, whatever its slot.
+    AppendsPastHoles,
+    /// Viewstamped, Zab: a follower takes whatever is proposed as committed at once.
+    CommitsWhatIsProposed,
+    /// Zab: a follower that is told to commit the initial history commits all that it has.
+    CommitsWhatItHas,
 
     /// ABD: a replica acknowledges writes that it does not store.
     IgnoresWrites,

@@ -1,6 +1,6 @@
 //! What one seed stands for: the group, the faults and the load.
 
-use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol};
+use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Unit};
 use synod_protocols::types::ReplicaId;
 
 use crate::mutation::Mutation;
@@ -73,7 +73,24 @@ impl Plan {
             faults_ns: random.between(5, 80) * MILLISECOND,
             mutation: None,
         };
-        plan.shaped::<P>()
+        plan.shaped::<P>().reading::<P>()
+    }
+
+    /// Some groups answer gets without their log.
+    fn reading<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x7ead);
+        let place = |name| P::PARAMETERS.iter().position(|parameter| parameter.name == name);
+        if let Some(reads) = place("reads")
+            && let Unit::Choice(ways) = P::PARAMETERS[reads].unit
+            && random.percent(40)
+        {
+            self.parameters[reads] = random.below(ways.len() as u64);
+            if let Some(timeout) = place("election_timeout") {
+                // A lease needs a time-out that outlasts a turn.
+                self.parameters[timeout] = 12 * MILLISECOND;
+            }
+        }
+        self
     }
 
     /// Most seeds aim at what independent draws seldom bring together.
@@ -143,8 +160,12 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
             "heartbeat" | "retry" => MILLISECOND,
             "election_timeout" => 6 * MILLISECOND,
             "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
+            "view_change_timeout" => 6 * MILLISECOND,
+            "piggyback_commits" => random.below(2),
             "phase1_quorum" => phase1_quorum,
             "phase2_quorum" => replicas + 1 - phase1_quorum,
+            "reads" => 0,
+            "clock_drift" => 1_000,
             name => panic!("the tests do not know the parameter {name}"),
         };
     }

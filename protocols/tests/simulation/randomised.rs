@@ -7,6 +7,8 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
+use synod_protocols::viewstamped::Viewstamped;
+use synod_protocols::zab::Zab;
 
 use crate::cluster::{Summary, run};
 use crate::plan::Plan;
@@ -76,6 +78,18 @@ fn multi_paxos_survives_its_faults() {
 #[test]
 fn raft_survives_its_faults() {
     let summaries = campaign::<Raft>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn viewstamped_survives_its_faults() {
+    let summaries = campaign::<Viewstamped>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn zab_survives_its_faults() {
+    let summaries = campaign::<Zab>(2_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 

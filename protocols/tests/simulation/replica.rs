@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use synod_protocols::command::{Commands, Op, SessionId, Status};
-use synod_protocols::protocol::{Config, Context, Input, Protocol, Register};
+use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register, Service};
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
@@ -55,6 +55,8 @@ pub(crate) struct Life<P> {
     held: VecDeque<Held>,
     /// Commands that wait for room.
     waiting: VecDeque<Vec<u8>>,
+    /// Gets that come to the protocol by themselves, and wait for room.
+    reading: VecDeque<Vec<u8>>,
     /// How often an answer came: for those who count answers instead of replicas.
     pub(crate) counted: BTreeMap<(ReplicaId, Vec<u8>), usize>,
 }
@@ -86,6 +88,7 @@ impl<P: Protocol> Replica<P> {
             store: self.disk.snapshot().clone(),
             held: VecDeque::new(),
             waiting: VecDeque::new(),
+            reading: VecDeque::new(),
             counted: BTreeMap::new(),
         };
         for Logged { record, payload } in self.disk.log().clone() {
@@ -151,6 +154,11 @@ impl<P: Protocol> Replica<P> {
                 }
                 self.step(Input::Installed { from, applied }, now, output);
             }
+            Packet::Snapshot(_) if P::SERVICE == Service::StateMachine => {
+                // Nothing new for the store; the protocol may not have known that.
+                let applied = life.store.applied;
+                self.step(Input::Installed { from, applied }, now, output);
+            }
             Packet::Snapshot(_) => {}
         }
         self.propose(now, output);
@@ -176,22 +184,29 @@ impl<P: Protocol> Replica<P> {
             output.answers.push(Answer { session, sequence, outcome });
             return;
         }
-        if life.waiting.len() < WAITING_MAX {
-            life.waiting.push_back(command);
+        let reads_apart = P::reads(&self.config.parameters) != Reads::Ordered;
+        let is_get = Commands::new(&command).next().is_some_and(|command| command.op == Op::Get);
+        let queue = if reads_apart && is_get { &mut life.reading } else { &mut life.waiting };
+        if queue.len() < WAITING_MAX {
+            queue.push_back(command);
         }
         self.propose(now, output);
     }
 
     /// Hands over what waits, in batches, as far as there is room.
     pub(crate) fn propose(&mut self, now: u64, output: &mut Output) {
+        let batch_commands_max = self.batch_commands_max;
         while let Some(life) = self.life.as_mut()
-            && !life.waiting.is_empty()
-            && life.protocol.room() > 0
+            && life.protocol.reads_room() > 0
+            && let Some(gets) = take(&mut life.reading, batch_commands_max, &mut life.arena)
         {
-            let count = self.batch_commands_max.min(life.waiting.len());
-            let batch: Vec<u8> = life.waiting.drain(..count).flatten().collect();
-            let commands = u32::try_from(count).expect("a small batch");
-            let batch = life.arena.insert(Bytes { shared: batch.into(), commands });
+            self.step(Input::Reads(gets), now, output);
+            self.life.as_mut().expect("a step ends no life").arena.release(gets);
+        }
+        while let Some(life) = self.life.as_mut()
+            && life.protocol.room() > 0
+            && let Some(batch) = take(&mut life.waiting, batch_commands_max, &mut life.arena)
+        {
             self.step(Input::Requests(batch), now, output);
             self.life.as_mut().expect("a step ends no life").arena.release(batch);
         }
@@ -258,6 +273,18 @@ impl Turn<'_> {
     }
 }
 
+/// The next batch of what waits.
+fn take(
+    waiting: &mut VecDeque<Vec<u8>>,
+    commands_max: usize,
+    arena: &mut Arena,
+) -> Option<Payload> {
+    let count = commands_max.min(waiting.len());
+    let batch: Vec<u8> = waiting.drain(..count).flatten().collect();
+    let commands = u32::try_from(count).expect("a small batch");
+    (count > 0).then(|| arena.insert(Bytes { shared: batch.into(), commands }))
+}
+
 /// A store as a snapshot holds it.
 fn snapshot(store: &Store, mutation: Option<Mutation>) -> Store {
     let mut snapshot = store.clone();
@@ -319,6 +346,14 @@ impl<P: Protocol> Context<P> for Turn<'_> {
                 let (session, sequence) = (command.session, command.sequence);
                 self.output.answers.push(Answer { session, sequence, outcome });
             }
+        }
+    }
+
+    fn serve(&mut self, gets: Payload) {
+        for command in Commands::new(self.arena.bytes(gets)) {
+            let outcome = self.store.read(command.key, P::SERVICE);
+            let (session, sequence) = (command.session, command.sequence);
+            self.output.answers.push(Answer { session, sequence, outcome });
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
 //! | `crash R`, `start R`, `checkpoint R` | |
+//! | `lose R` | R crashes, and starts with an empty disk: it knows that it has lost its promises |
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
@@ -25,9 +26,12 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{ReplicaId, Slot};
+use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::wire::Wire;
+use synod_protocols::zab::Zab;
 
 use crate::cluster::Cluster;
+use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::replica::{Output, Packet, Replica};
 
@@ -52,6 +56,9 @@ impl<P: Protocol> Script<P> {
                 DefaultValue::Fixed(flag) if parameter.unit == Unit::Flag => flag,
                 DefaultValue::Fixed(_) => *place,
             };
+        }
+        if P::NAME == Zab::NAME {
+            plan.parameters[2] = 0;
         }
         for option in &options[1..] {
             let Some((name, value)) = option.split_once('=') else {
@@ -118,6 +125,12 @@ impl<P: Protocol> Script<P> {
             ("write", Some(index)) => self.write(index),
             ("start", Some(index)) => self.step(index, Replica::start),
             ("crash", Some(index)) => self.replicas[index].crash(),
+            ("lose", Some(index)) => {
+                self.replicas[index].crash();
+                self.replicas[index].disk = Disk::default();
+                self.replicas[index].config.lost = true;
+                self.step(index, Replica::start);
+            }
             ("checkpoint", Some(index)) => self.step(index, Replica::checkpoint),
             ("deliver", None) => self.deliver_all(),
             ("deliver", Some(from)) => {
@@ -233,4 +246,14 @@ fn raft_transcripts() {
 #[test]
 fn abd_transcripts() {
     check::<Abd>();
+}
+
+#[test]
+fn viewstamped_transcripts() {
+    check::<Viewstamped>();
+}
+
+#[test]
+fn zab_transcripts() {
+    check::<Zab>();
 }

@@ -53,6 +53,12 @@ pub enum Rule {
     PlaceShared,
     /// Of two answered writes only one has a place in the replicas' own order.
     PlaceMissing,
+    /// A read found a value although a later write had been answered before it began.
+    StaleRead,
+    /// A client saw a state that is older than what it had seen before.
+    SessionGoesBack,
+    /// A search has tried all orders.
+    NoOrder,
 }
 
 impl Rule {
@@ -86,6 +92,9 @@ impl Rule {
             }
             Self::PlaceShared => "two writes have the same version",
             Self::PlaceMissing => "one answered write has a version, and another one has none",
+            Self::StaleRead => "a value was read although a later write had been answered before",
+            Self::SessionGoesBack => "a client saw an older state than it had seen before",
+            Self::NoOrder => "no order explains all answers; here is where each ends at the latest",
         }
     }
 }
@@ -173,17 +182,6 @@ pub(super) fn malformed(operation: &Operation, wrong: &str) -> Finding {
         words(operation),
         operation.session,
         operation.start_ns
-    ))
-}
-
-pub(super) fn written_twice(first: &Operation, second: &Operation) -> Finding {
-    Finding::Undecidable(format!(
-        "key {}: value {} is written at {} ns and again at {} ns: values must be unique, so this \
-         history cannot be checked",
-        first.key,
-        value(first.written),
-        first.start_ns,
-        second.start_ns
     ))
 }
 

@@ -3,7 +3,7 @@
 //! The check keeps no operations, only the times and values that decide. The few that a person
 //! must see are found again by those, in one more pass over the history.
 
-use super::explain::{Rule, Violation, malformed, written_twice};
+use super::explain::{Rule, Violation, malformed};
 use super::record::{Intake, key_hash};
 use super::{Finding, Source};
 use crate::history::{HistoryError, Kind, Operation, Outcome};
@@ -83,7 +83,7 @@ impl Fault {
         let operations: Vec<Operation> = players.into_iter().map(|(_, player)| player).collect();
         Ok(match (self.wrong, operations.as_slice()) {
             (Wrong::Malformed(words), [first, ..]) => malformed(first, words),
-            (Wrong::WrittenTwice, [first, .., last]) => written_twice(first, last),
+            (Wrong::WrittenTwice, [_, .., _]) => Finding::NotUnique,
             (Wrong::Breaks(rule), _) => {
                 Finding::Violation(Box::new(Violation::new(rule, operations)))
             }

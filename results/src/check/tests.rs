@@ -3,6 +3,7 @@
 mod mutants;
 mod oracle;
 mod planted;
+mod weaker;
 
 use crate::history::{Kind, Operation, Outcome};
 
@@ -25,6 +26,10 @@ pub(super) enum Mutant {
     WitnessIgnoresFailedSwaps,
     /// Says of any contents that nothing is lost.
     DurabilityChecksNothing,
+    /// Takes stale reads for regular.
+    StaleIsRegular,
+    /// Lets a client see older states than before.
+    SessionsMayGoBack,
 }
 
 fn operation(kind: Kind, outcome: Outcome, start_ns: u64, end_ns: u64) -> Operation {

@@ -52,6 +52,8 @@ pub(super) struct Replay {
     placed: Option<Operation>,
     /// A write that was answered without one.
     unplaced: Option<Operation>,
+    /// Whether reads may come earlier in the order than what had ended before they began.
+    reads_behind: bool,
     #[cfg_attr(not(test), expect(dead_code, reason = "only mutants look at it"))]
     broken: Broken,
 }
@@ -59,6 +61,11 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn new(broken: Broken) -> Self {
         Self { broken, ..Self::default() }
+    }
+
+    /// A replay that does not mind reads of an earlier state, as long as it is one.
+    pub(super) fn with_reads_behind(self) -> Self {
+        Self { reads_behind: true, ..self }
     }
 
     /// Replays a history of so many operations. True if it is explained by the places of its
@@ -193,7 +200,7 @@ impl Replay {
             state.value = if adds { operation.observed } else { operation.written };
             state.is_absent = operation.kind == Kind::Delete;
             state.started(operation.start_ns);
-        } else {
+        } else if !self.reads_behind || operation.kind != Kind::Get {
             state.read_start_ns = state.read_start_ns.max(operation.start_ns);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What is written for others comes back the same, and what others write wrongly is said.
 
 use super::*;
-use crate::check::{Verdict, check};
+use crate::check::{Consistency, Verdict, check};
 use crate::history::{Kind, Operation, Outcome};
 
 fn operation(kind: Kind, session: u32, start_ns: u64, end_ns: u64) -> Operation {
@@ -54,13 +54,17 @@ fn edn(operations: &[Operation]) -> String {
 }
 
 fn is_pass(operations: &[Operation]) -> bool {
-    check(operations, u64::MAX, &|| 0).unwrap().is_pass()
+    check(operations, Consistency::Linearizable, u64::MAX, &|| 0).unwrap().is_pass()
 }
 
 #[test]
 fn what_is_written_as_edn_comes_back() {
     let all = varied();
-    assert!(is_pass(&all), "{:?}", check(all.as_slice(), u64::MAX, &|| 0));
+    assert!(
+        is_pass(&all),
+        "{:?}",
+        check(all.as_slice(), Consistency::Linearizable, u64::MAX, &|| 0)
+    );
     let mut back = read_edn("history.edn", &edn(&all)).unwrap();
     let mut expected = all;
     let order = |operation: &Operation| (operation.start_ns, operation.session, operation.kind);
@@ -110,8 +114,8 @@ fn a_history_that_jepsen_wrote_is_judged() {
 ";
     let operations = read_edn("history.edn", stale).unwrap();
     assert_eq!(operations.len(), 3);
-    let verdict = check(operations.as_slice(), u64::MAX, &|| 0).unwrap();
-    assert!(matches!(verdict, Verdict::Violation(_)), "{verdict}");
+    let verdict = check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &|| 0).unwrap();
+    assert!(matches!(verdict, Verdict::Violation { .. }), "{verdict}");
     let text = verdict.to_string();
     assert!(text.contains("put -3 ") && text.contains("get: found 0"), "{text}");
     assert!(is_pass(

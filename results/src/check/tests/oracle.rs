@@ -3,8 +3,9 @@
 #![expect(clippy::cast_possible_truncation, reason = "random numbers below a handful")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "the oracle says what is usual last")]
 
+use super::super::search::search;
 use super::super::witness::Replay;
-use super::super::{Broken, Checker, Finding};
+use super::super::{Broken, Checker, Consistency, Finding, check};
 use super::*;
 use crate::random::Random;
 
@@ -201,6 +202,65 @@ fn compare(count: u64, seed: u64, generate: fn(&mut Random) -> Vec<Operation>) -
         passed += u64::from(expected);
     }
     passed
+}
+
+/// What others write: values that come again.
+fn ambiguous(random: &mut Random) -> Vec<Operation> {
+    let wrong = random.below(3);
+    let mut operations = registers(random, wrong);
+    let fold = |value: &mut u64| *value = if *value > 2 { 1 + *value % 2 } else { *value };
+    for operation in &mut operations {
+        fold(&mut operation.written);
+        fold(&mut operation.observed);
+        fold(&mut operation.expected);
+        let failed = matches!(operation.outcome, Outcome::Absent | Outcome::Mismatch);
+        if failed && operation.kind == Kind::CompareAndSwap {
+            operation.expected = 9;
+        }
+    }
+    operations
+}
+
+#[test]
+fn the_search_agrees_with_exhaustive_search_where_values_come_again() {
+    let mut random = Random::new(5);
+    let mut passed = 0;
+    for index in 0..100_000 {
+        let operations = ambiguous(&mut random);
+        let expected = is_linearizable(&operations);
+        let found = search(operations.as_slice(), u64::MAX).unwrap();
+        assert!(
+            !matches!(found, Err(Finding::Undecidable(_))) && found.is_ok() == expected,
+            "history {index}: the oracle says {expected}, the search {found:?} of {operations:#?}"
+        );
+        passed += u64::from(expected);
+    }
+    // Both answers must be common, or the comparison says little.
+    assert!((20_000..90_000).contains(&passed), "{passed} linearizable");
+}
+
+#[test]
+fn a_search_that_does_not_end_knows_nothing() {
+    // Any order of them might do, as far as one sees: none of them wrote what is read in the end.
+    let mut operations: Vec<Operation> = (0..30).map(|id| put(1, 50, 1 + id % 29)).collect();
+    operations.push(get(60, 70, 77));
+    let said = |memory_bytes_max| {
+        check(&operations[..], Consistency::Linearizable, memory_bytes_max, &|| 0).unwrap()
+    };
+    let verdict = said(10_000_000);
+    assert!(!verdict.is_pass());
+    assert!(verdict.to_string().contains("does not end within its memory"), "{verdict}");
+    operations.truncate(2);
+    operations[1].written = operations[0].written;
+    operations.push(get(60, 70, 1));
+    let verdict = check(&operations[..], Consistency::Linearizable, 10_000_000, &|| 0).unwrap();
+    assert!(
+        verdict.to_string().starts_with("linearizable: yes, 3 ops, 1 keys, search"),
+        "{verdict}"
+    );
+    operations.push(get(80, 90, 0));
+    let verdict = check(&operations[..], Consistency::Linearizable, 10_000_000, &|| 0).unwrap();
+    assert!(verdict.to_string().contains("no order explains all answers"), "{verdict}");
 }
 
 #[test]

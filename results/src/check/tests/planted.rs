@@ -1,6 +1,8 @@
 //! Histories with one planted fault each, and histories that look wrong and are not.
 
-use super::super::{Broken, Finding, HistoryFile, Methods, Rule, Verdict, Violation, check, run};
+use super::super::{
+    Broken, Consistency, Finding, HistoryFile, Methods, Rule, Verdict, Violation, check, run,
+};
 use super::*;
 use crate::history::HistoryWriter;
 
@@ -203,7 +205,7 @@ pub(super) fn said(operations: &[Operation], mutant: Option<Mutant>) -> Said {
             assert!(mutant.is_some() || (1..=6).contains(&operations.len()), "{violation}");
             Said::Breaks(*rule)
         }
-        Err(Finding::Undecidable(_)) => Said::Undecidable,
+        Err(Finding::Undecidable(_) | Finding::NotUnique) => Said::Undecidable,
     }
 }
 
@@ -225,7 +227,8 @@ fn a_fault_is_found_among_many_keys() {
         }
     }
     let clock_ns = || 0;
-    let verdict = check(operations.as_slice(), u64::MAX, &clock_ns).unwrap();
+    let verdict =
+        check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &clock_ns).unwrap();
     assert_eq!(
         verdict,
         Verdict::Linearizable {
@@ -237,7 +240,8 @@ fn a_fault_is_found_among_many_keys() {
     );
     assert!(verdict.to_string().starts_with("linearizable: yes, 80,000 ops, 20,000 keys, zones,"));
     operations.push(Operation { key: 12_345, ..get(9, 10, 1) });
-    let Verdict::Violation(violation) = check(operations.as_slice(), u64::MAX, &clock_ns).unwrap()
+    let Verdict::Violation { violation, .. } =
+        check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &clock_ns).unwrap()
     else {
         panic!("the stale read was missed");
     };
@@ -261,7 +265,8 @@ fn what_was_not_answered_was_not_checked() {
         (vec![], "the history is empty"),
         (vec![unknown(put(1, 2, 1)), refused(put(1, 2, 2))], "none of 2 operations was answered"),
     ] {
-        let verdict = check(operations.as_slice(), u64::MAX, &|| 0).unwrap();
+        let verdict =
+            check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &|| 0).unwrap();
         assert!(!verdict.is_pass());
         assert!(verdict.to_string().contains(words), "{verdict}");
     }
@@ -270,14 +275,14 @@ fn what_was_not_answered_was_not_checked() {
 #[test]
 fn malformed_histories_are_undecidable_and_say_why() {
     let cases = [
-        (vec![put(1, 2, 5), put(3, 4, 5)], "values must be unique"),
         (vec![put(3, 2, 5)], "it ends before it starts"),
         (vec![put(1, 2, 0)], "it writes 0"),
         (vec![Operation { outcome: Outcome::Mismatch, ..get(1, 2, 0) }], "kind cannot end"),
         (vec![put(1, 2, 5), add(1, 2, 1, 1)], "also added to"),
     ];
     for (operations, words) in cases {
-        let verdict = check(operations.as_slice(), u64::MAX, &|| 0).unwrap();
+        let verdict =
+            check(operations.as_slice(), Consistency::Linearizable, u64::MAX, &|| 0).unwrap();
         assert!(!verdict.is_pass());
         assert!(verdict.to_string().contains(words), "{verdict}");
     }
@@ -300,7 +305,7 @@ fn a_file_is_checked_in_parts_that_fit() {
     writer.finish().unwrap();
     let file = HistoryFile::new(&path);
     for memory_bytes_max in [100_000, 1_000_000, 1_000_000_000] {
-        let verdict = check(&file, memory_bytes_max, &|| 0).unwrap();
+        let verdict = check(&file, Consistency::Linearizable, memory_bytes_max, &|| 0).unwrap();
         let expected = Verdict::Linearizable {
             operations: 100_000,
             keys: 5000,
@@ -309,8 +314,16 @@ fn a_file_is_checked_in_parts_that_fit() {
         };
         assert_eq!(verdict, expected);
     }
-    assert!(matches!(check(&file, 1000, &|| 0).unwrap(), Verdict::Undecidable { .. }));
+    assert!(matches!(
+        check(&file, Consistency::Linearizable, 1000, &|| 0).unwrap(),
+        Verdict::Undecidable { .. }
+    ));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    assert!(check(&file, 1_000_000, &|| 0).unwrap_err().to_string().contains("cut short"));
+    assert!(
+        check(&file, Consistency::Linearizable, 1_000_000, &|| 0)
+            .unwrap_err()
+            .to_string()
+            .contains("cut short")
+    );
 }
