@@ -3,7 +3,7 @@
 //! Read in this order: [`node`] drives a protocol in a world that [`io`] describes; [`wal`],
 //! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
 //! [`replica`] and [`run`] put processes around all that; [`sim`] puts a world of virtual time
-//! around it.
+//! around it; [`suite`] runs many.
 
 pub mod apply;
 pub mod arena;
@@ -25,4 +25,5 @@ pub mod sessions;
 pub mod sim;
 pub mod snapshot;
 pub mod store;
+pub mod suite;
 pub mod wal;

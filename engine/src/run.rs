@@ -489,6 +489,11 @@ fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The date and the time, after RFC 3339.
+pub(crate) fn now() -> String {
+    utc_date(wall_clock())
+}
+
 /// RFC 3339 in UTC, to the second. (Days to civil date: Hinnant, *chrono-compatible low-level date
 /// algorithms*.)
 fn utc_date(since_epoch: Duration) -> String {

@@ -3,7 +3,7 @@
 //! In reading order: [`history`] is what the clients saw and [`check`] decides whether it is
 //! linearizable; [`record`] measures latencies, which [`hlog`] and [`hgrm`] write down;
 //! [`summary`] is a whole run in one document, on the machine that [`environment`] describes, and
-//! [`run_folder`] keeps all of it on disk; [`table`], [`timeline`] and [`compare`] show it.
+//! [`run_folder`] keeps all of it on disk, [`suite`] many of them; [`table`], [`suite_table`], [`timeline`] and [`compare`] show it.
 //! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
 
 pub mod check;
@@ -17,6 +17,8 @@ pub mod hlog;
 mod random;
 pub mod record;
 pub mod run_folder;
+pub mod suite;
+pub mod suite_table;
 pub mod summary;
 pub mod table;
 pub mod timeline;

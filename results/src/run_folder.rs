@@ -17,6 +17,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::summary::{SCHEMA_VERSION, Second, Summary};
 
 const SUMMARY: &str = "summary.json";
@@ -44,24 +47,9 @@ impl RunFolder {
         name: &str,
         workload: &str,
     ) -> Result<Self, FolderError> {
-        fs::create_dir_all(runs).map_err(|error| FolderError::new(runs, error))?;
-        let base = format!("{}-{}", plain(date), plain(name));
-        for number in 1..=SAME_NAME_MAX {
-            let path = match number {
-                1 => runs.join(&base),
-                _ => runs.join(format!("{base}-{number}")),
-            };
-            match fs::create_dir(&path) {
-                Ok(()) => {
-                    let folder = Self { path };
-                    write_once(&folder.path.join(WORKLOAD), workload)?;
-                    return Ok(folder);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(FolderError::new(&path, error)),
-            }
-        }
-        Err(FolderError::new(&runs.join(base), "too many runs have this name"))
+        let folder = Self { path: create_dated(runs, date, name)? };
+        write_once(&folder.path.join(WORKLOAD), workload)?;
+        Ok(folder)
     }
 
     /// Opens the folder of a run that is over.
@@ -74,19 +62,7 @@ impl RunFolder {
         }
         let folder = Self { path: path.to_path_buf() };
         let file = path.join(SUMMARY);
-        let text = fs::read_to_string(&file).map_err(|error| FolderError::new(&file, error))?;
-        let document: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| FolderError::new(&file, error))?;
-        let version = document.get("schema_version").and_then(serde_json::Value::as_u64);
-        if version != Some(u64::from(SCHEMA_VERSION)) {
-            let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
-            return Err(FolderError::new(
-                &file,
-                format!("has schema version {found}, and this build reads {SCHEMA_VERSION}"),
-            ));
-        }
-        let summary =
-            serde_json::from_value(document).map_err(|error| FolderError::new(&file, error))?;
+        let summary = read_json(&file, SCHEMA_VERSION)?;
         Ok((folder, summary))
     }
 
@@ -101,16 +77,7 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn write_summary(&self, summary: &Summary) -> Result<(), FolderError> {
-        let file = self.path.join(SUMMARY);
-        let draft = self.path.join("summary.json.draft");
-        let failed = |error: io::Error| FolderError::new(&file, error);
-        let mut text =
-            serde_json::to_string_pretty(summary).map_err(io::Error::from).map_err(failed)?;
-        text.push('\n');
-        let mut target = File::create(&draft).map_err(failed)?;
-        target.write_all(text.as_bytes()).map_err(failed)?;
-        target.sync_all().map_err(failed)?;
-        fs::rename(&draft, &file).map_err(failed)
+        replace_json(&self.path.join(SUMMARY), summary)
     }
 
     /// The resolved workload.
@@ -194,7 +161,52 @@ impl PartFolder {
     }
 }
 
-fn write_once(file: &Path, text: &str) -> Result<(), FolderError> {
+/// Creates a folder of a date and a name that nothing has yet, below `parent`.
+pub(crate) fn create_dated(parent: &Path, date: &str, name: &str) -> Result<PathBuf, FolderError> {
+    fs::create_dir_all(parent).map_err(|error| FolderError::new(parent, error))?;
+    let base = format!("{}-{}", plain(date), plain(name));
+    for number in 1..=SAME_NAME_MAX {
+        let path = match number {
+            1 => parent.join(&base),
+            _ => parent.join(format!("{base}-{number}")),
+        };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(FolderError::new(&path, error)),
+        }
+    }
+    Err(FolderError::new(&parent.join(base), "too many folders have this name"))
+}
+
+/// Writes a document, or replaces it as a whole.
+pub(crate) fn replace_json(file: &Path, document: &impl Serialize) -> Result<(), FolderError> {
+    let draft = file.with_extension("json.draft");
+    let failed = |error: io::Error| FolderError::new(file, error);
+    let mut text =
+        serde_json::to_string_pretty(document).map_err(io::Error::from).map_err(failed)?;
+    text.push('\n');
+    let mut target = File::create(&draft).map_err(failed)?;
+    target.write_all(text.as_bytes()).map_err(failed)?;
+    target.sync_all().map_err(failed)?;
+    fs::rename(&draft, file).map_err(failed)
+}
+
+/// Reads a document whose `schema_version` is `version`.
+pub(crate) fn read_json<T: DeserializeOwned>(file: &Path, version: u32) -> Result<T, FolderError> {
+    let text = fs::read_to_string(file).map_err(|error| FolderError::new(file, error))?;
+    let document: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| FolderError::new(file, error))?;
+    let found = document.get("schema_version").and_then(serde_json::Value::as_u64);
+    if found != Some(u64::from(version)) {
+        let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        let what = format!("has schema version {found}, and this build reads {version}");
+        return Err(FolderError::new(file, what));
+    }
+    serde_json::from_value(document).map_err(|error| FolderError::new(file, error))
+}
+
+pub(crate) fn write_once(file: &Path, text: &str) -> Result<(), FolderError> {
     File::create_new(file)
         .and_then(|mut target| target.write_all(text.as_bytes()))
         .map_err(|error| FolderError::new(file, error))
@@ -217,7 +229,7 @@ pub struct FolderError {
 }
 
 impl FolderError {
-    fn new(path: &Path, what: impl fmt::Display) -> Self {
+    pub(crate) fn new(path: &Path, what: impl fmt::Display) -> Self {
         Self { path: path.to_path_buf(), what: what.to_string() }
     }
 }

@@ -41,6 +41,14 @@ pub struct Summary {
     pub complete: bool,
 }
 
+impl Summary {
+    /// Whether all of it was run, and every history and every gate passed.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.complete && self.results.iter().all(ProtocolResult::is_sound)
+    }
+}
+
 /// What one protocol did in one repeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProtocolResult {
@@ -117,6 +125,12 @@ impl ProtocolResult {
     /// The gates that failed: with any, the figures must not be compared.
     pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
         self.gates.iter().filter(|gate| !gate.ok)
+    }
+
+    /// Whether the history and every gate passed.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.verdict.is_pass() && self.failed_gates().next().is_none()
     }
 
     fn per_operation(&self, total: f64) -> Option<f64> {

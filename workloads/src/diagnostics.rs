@@ -66,6 +66,18 @@ impl Diagnostics {
         vec![group.elements(help)]
     }
 
+    /// Adds to `report` what is wrong with overrides, each at the place that `place_of` knows for
+    /// its text, and once.
+    pub(crate) fn blame(&self, report: &mut Report, place_of: impl Fn(&str) -> Option<Place>) {
+        for diagnostic in &self.list {
+            let place = match &diagnostic.source {
+                Source::Override { text, .. } => place_of(text),
+                Source::File { .. } | Source::Whole => None,
+            };
+            report.add_once(place.unwrap_or(Place::WHOLE), diagnostic);
+        }
+    }
+
     fn rest(&self) -> String {
         let plural = if self.omitted == 1 { "fault" } else { "faults" };
         format!("{}: {} more {plural} not shown", self.path.display(), self.omitted)
@@ -204,6 +216,17 @@ impl Report {
         let (field, found) = (field.into(), found.into());
         let (rule, instead) = (rule.into(), instead.into());
         self.list.push((place, Diagnostic { source, field, found, rule, instead }));
+    }
+
+    /// Notes a fault that was found elsewhere, unless it is known at this place.
+    fn add_once(&mut self, place: Place, found: &Diagnostic) {
+        let same = |(at, known): &(Place, Diagnostic)| {
+            (*at, &known.field, &known.rule) == (place, &found.field, &found.rule)
+        };
+        if !self.list.iter().any(same) {
+            let Diagnostic { field, found, rule, instead, .. } = found.clone();
+            self.add(place, field, found, rule, instead);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

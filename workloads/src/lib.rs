@@ -14,6 +14,8 @@
 //! [`OperationGenerator`]) turn a workload into operations: the same ones for ever from one seed,
 //! without allocation.
 //!
+//! A [`Suite`] is one workload, varied: [`load_suite`] reads it and checks every point of it.
+//!
 //! The crate knows no protocol by name: the caller's [`Catalog`] tells it of all.
 
 mod arrivals;
@@ -34,6 +36,7 @@ mod scalars;
 mod schema;
 mod settings;
 mod spec;
+mod suite;
 mod tree;
 mod units;
 mod values;
@@ -58,6 +61,7 @@ pub use spec::{
     KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix, Phases, Placement, ProtocolChoice,
     RateStep, Repeat, Spacing, Spread, Target, Transport, Trigger, Values, Wait, Workload,
 };
+pub use suite::{Axis, POINTS_MAX, Point, Suite, load_suite};
 pub use units::{format_bytes, format_duration, format_rate, format_share};
 pub use values::{VALUE_ID_BYTES, ValueGenerator, fill, verify};
 

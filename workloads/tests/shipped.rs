@@ -18,16 +18,17 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every YAML file beside the crate, but for those of its tests.
+/// Every workload beside the crate: no files of tests, no suites.
 fn shipped() -> Vec<PathBuf> {
     let mut paths = Vec::new();
     let mut folders = vec![folder()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("tests") && !path.ends_with("target") {
+            let of_workloads = !["tests", "target", "suites"].iter().any(|end| path.ends_with(end));
+            if path.is_dir() && of_workloads {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "yaml") {
+            } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml") {
                 paths.push(path);
             }
         }

@@ -1,0 +1,139 @@
+//! The command line: what can be asked, and how it is answered for people and scripts.
+
+pub(crate) mod campaign;
+pub(crate) mod histories;
+pub(crate) mod limits;
+pub(crate) mod runs;
+pub(crate) mod suites;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use synod_results::check::Consistency;
+
+/// Exit codes: what a script may rely on.
+pub(crate) mod exit {
+    /// A check failed: a history is not linearizable, a run is invalid or incomplete.
+    pub(crate) const CHECK_FAILED: u8 = 1;
+    /// The input is wrong.
+    pub(crate) const BAD_INPUT: u8 = 2;
+    /// The machine does not allow it.
+    pub(crate) const ENVIRONMENT: u8 = 3;
+}
+
+pub(crate) fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(code)
+}
+
+/// A testbed for replication protocols.
+#[derive(Parser)]
+#[command(name = "synod", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a workload: start the replicas, load them, check the history, keep the results.
+    Run {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file, for example `--set load.clients=64`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Where run folders are made.
+        #[arg(long, default_value = "results/runs")]
+        runs: PathBuf,
+        /// Do not measure what this machine allows; saves two seconds.
+        #[arg(long)]
+        no_limits: bool,
+    },
+    /// Run a workload in virtual time: the same code, tables and run folder, on simulated machines.
+    Sim {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file, for example `--set cluster.replicas=5`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Where every random choice starts; the file's seed if not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Where run folders are made.
+        #[arg(long, default_value = "results/runs")]
+        runs: PathBuf,
+    },
+    /// Run a suite: a workload, varied. What was interrupted goes on where it was.
+    Suite {
+        /// The suite file.
+        file: PathBuf,
+        /// Say what would be run, and nothing else.
+        #[arg(long)]
+        dry_run: bool,
+        /// Begin anew even if the same suite was interrupted.
+        #[arg(long)]
+        fresh: bool,
+        /// Where folders of suites are made.
+        #[arg(long, default_value = "results/suites")]
+        suites: PathBuf,
+    },
+    /// Measure what this machine allows: round trips, a consensus-shaped echo, synced writes, and
+    /// the load generator alone.
+    Limits(limits::Arguments),
+    /// Say whether a workload file is right, and nothing else.
+    Check {
+        /// The workload file.
+        file: PathBuf,
+        /// Change a value of the file before it is checked.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Show the results in a run folder.
+    Show {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// Judge the histories of a run folder, a history file, or a file of Jepsen (.edn).
+    Verify {
+        /// The run folder, its part, or the file.
+        history: PathBuf,
+        /// What to hold them to, instead of what their run promised.
+        #[arg(long, value_name = "NAME", value_parser = histories::promise)]
+        promise: Option<Consistency>,
+        /// Draw the operations at fault of the first history that does not pass.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+    /// Write a history in the format of another checker.
+    Export {
+        /// The run folder, its part, or the file.
+        folder: PathBuf,
+        /// The format.
+        #[arg(long, value_enum)]
+        format: histories::Format,
+        /// Which part of the run folder, if it has several.
+        #[arg(long)]
+        part: Option<String>,
+        /// The file to write; the standard output if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Compare two run folders.
+    Compare {
+        /// The first run folder.
+        first: PathBuf,
+        /// The second run folder.
+        second: PathBuf,
+    },
+    /// Run a protocol in virtual time with everything going wrong, once for each seed.
+    Campaign(campaign::Arguments),
+    /// Print the JSON schema of workload files.
+    Schema,
+    /// Print every key of workload files with its unit, default and meaning.
+    Reference,
+    /// Serve as one replica; orders come on the standard input.
+    #[command(hide = true)]
+    Replica,
+}

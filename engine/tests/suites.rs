@@ -1,0 +1,100 @@
+//! Suites: those that are shipped can be run, and one that was interrupted goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use synod_results::run_folder::RunFolder;
+use synod_results::suite::SuiteFolder;
+
+fn synod(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    command.args(arguments).output().expect("the program starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn every_shipped_suite_has_sound_points() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/suites");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).expect("there are suites") {
+        let file = entry.expect("it can be listed").path();
+        let output = synod(&["suite", &file.to_string_lossy(), "--dry-run"]);
+        assert!(output.status.success(), "{}: {}", file.display(), said(&output));
+        count += 1;
+    }
+    assert!(count >= 11, "only {count}");
+}
+
+const SUITE: &str = "workload: small.yaml
+repeats: 2
+simulated: true
+vary:
+  cluster.window: [1, 4]
+  load.clients: [8, 16]
+";
+
+const SMALL: &str = "protocols: [multi_paxos, abd]
+load: { keys: { count: 10 }, arrival: { closed: { think: 1ms } } }
+phases: { warm_up: 100ms, measure: 3s }
+";
+
+#[test]
+fn what_was_interrupted_goes_on_where_it_was() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    fs::write(place.path().join("small.yaml"), SMALL).expect("it is written");
+    let file = place.path().join("suite.yaml");
+    fs::write(&file, SUITE).expect("it is written");
+    let suites = place.path().join("suites");
+    let arguments = ["suite", &file.to_string_lossy(), "--suites", &suites.to_string_lossy()];
+    let output = synod(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    let folder = fs::read_dir(&suites).expect("it is there").next().expect("one suite");
+    let path = folder.expect("it can be listed").path();
+    let (folder, mut index) = SuiteFolder::open(&path).expect("the index is whole");
+    assert!(index.complete);
+    let ran: Vec<(usize, u32)> = index.runs.iter().map(|run| (run.point, run.repeat)).collect();
+    assert_eq!(ran, [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1)]);
+    let labels = |run: usize| {
+        let run = folder.runs().join(&index.runs[run].folder);
+        let (_, summary) = RunFolder::open(&run).expect("the run folder is whole");
+        summary.results.iter().map(|result| result.label.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(labels(0), ["multi_paxos", "abd"]);
+    assert_eq!(labels(7), ["abd", "multi_paxos"], "the second repeat goes the other way");
+
+    let lost = index.runs.split_off(6);
+    index.complete = false;
+    folder.write(&index).expect("it is written");
+    let kept = index.runs.clone();
+    let output = synod(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("goes on, 6 of 8 runs are there"), "{}", said(&output));
+    let (_, index) = SuiteFolder::open(&path).expect("the index is whole");
+    assert!(index.complete);
+    assert_eq!(index.runs[..6], kept, "what was there is not run again");
+    let point = |run: &synod_results::suite::SuiteRun| (run.point, run.repeat);
+    assert_eq!(
+        index.runs[6..].iter().map(point).collect::<Vec<_>>(),
+        lost.iter().map(point).collect::<Vec<_>>()
+    );
+
+    let output = synod(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_dir(&suites).expect("it is there").count(), 2, "a whole one is kept");
+}
+
+#[test]
+fn a_wrong_suite_is_told_where_it_is_wrong() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    fs::write(place.path().join("small.yaml"), SMALL).expect("it is written");
+    let file = place.path().join("suite.yaml");
+    let wrong = "workload: small.yaml\nvary: { cluster.replicas: [3, 77] }\n";
+    fs::write(&file, wrong).expect("it is written");
+    let output = synod(&["suite", &file.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("suite.yaml:2:31: cluster.replicas: found `77`"));
+}
