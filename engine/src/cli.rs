@@ -2,6 +2,7 @@
 
 pub(crate) mod campaign;
 pub(crate) mod histories;
+pub(crate) mod knee;
 pub(crate) mod limits;
 pub(crate) mod runs;
 pub(crate) mod suites;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use synod_results::check::Consistency;
+use synod_results::objective::Objective;
 
 /// Exit codes: what a script may rely on.
 pub(crate) mod exit {
@@ -76,6 +78,29 @@ pub(crate) enum Command {
         #[arg(long)]
         fresh: bool,
         /// Where folders of suites are made.
+        #[arg(long, default_value = "results/suites")]
+        suites: PathBuf,
+    },
+    /// Find the highest offered load at which an objective of latency holds, for each protocol.
+    Knee {
+        /// The workload file.
+        file: PathBuf,
+        /// What must hold, for example `p99<5ms`.
+        #[arg(long, value_parser = Objective::parse)]
+        slo: Objective,
+        /// Change a value of the file, for example `--set cluster.replicas=5`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Runs of each rate at most; the majority decides.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+        repeats: u32,
+        /// How near the answer must be, in per cent.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+        precision: u8,
+        /// Run in virtual time.
+        #[arg(long)]
+        simulated: bool,
+        /// Where the folder of the search is made.
         #[arg(long, default_value = "results/suites")]
         suites: PathBuf,
     },

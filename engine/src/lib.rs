@@ -3,17 +3,19 @@
 //! Read in this order: [`node`] drives a protocol in a world that [`io`] describes; [`wal`],
 //! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
 //! [`replica`] and [`run`] put processes around all that; [`sim`] puts a world of virtual time
-//! around it; [`suite`] runs many.
+//! around it; [`suite`] runs many, [`knee`] those that find a limit.
 
 pub mod apply;
 pub mod arena;
 pub mod cluster;
 pub mod emulate;
+pub mod explore;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod greeting;
 pub mod io;
+pub mod knee;
 pub mod latency;
 pub mod limits;
 pub mod load;

@@ -5,10 +5,11 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use synod::knee::Question;
 use synod::registry;
 use synod_workloads::{reference, schema};
 
-use cli::{Arguments, Command, campaign, exit, fail, histories, limits, runs, suites};
+use cli::{Arguments, Command, campaign, exit, fail, histories, knee, limits, runs, suites};
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
@@ -25,6 +26,11 @@ fn main() -> ExitCode {
         }
         Command::Suite { file, dry_run, fresh, suites } => {
             suites::suite(&file, dry_run, fresh, &suites)
+        }
+        Command::Knee { file, slo, set, repeats, precision, simulated, suites } => {
+            let precision = f64::from(precision) / 100.0;
+            let question = Question { objective: slo, repeats, precision };
+            knee::knee(&file, &set, &question, simulated, &suites)
         }
         Command::Limits(arguments) => limits::measure(arguments),
         Command::Check { file, set } => runs::check(&file, &set),

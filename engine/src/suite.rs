@@ -14,6 +14,7 @@ use synod_results::suite::{
 use synod_results::summary::Summary;
 use synod_workloads::{Suite, Workload};
 
+use crate::explore::run_point;
 use crate::registry;
 use crate::run::{self, Options};
 
@@ -111,21 +112,18 @@ pub fn run(
         let left = order[at..].iter().filter(|(repeat, point)| !index.has(*point, *repeat));
         let left_ns = left.map(|&(_, point)| run_ns(&suite.points[point].workload)).sum();
         hear(&Progress::Begins { number: at + 1, total: order.len(), left_ns });
-        let outcome = run::run(&workload_of(suite, point, repeat), &options)?;
-        if !outcome.summary.complete && options.interrupted.load(Ordering::Relaxed) {
-            // It is run again when the suite goes on.
-            std::fs::remove_dir_all(&outcome.folder).map_err(|error| error.to_string())?;
+        let run = SuiteRun { point, repeat, folder: String::new() };
+        index.complete = index.runs.len() + 1 == order.len();
+        let workload = workload_of(suite, point, repeat);
+        let Some(summary) = run_point(&folder, &mut index, run, &workload, &options)? else {
+            index.complete = false;
             break;
-        }
-        let name = outcome.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        index.runs.push(SuiteRun { point, repeat, folder: name });
-        index.complete = index.runs.len() == order.len();
-        folder.write(&index).map_err(plain)?;
+        };
         hear(&Progress::Ran {
             number: at + 1,
             total: order.len(),
             settings: suite.settings(&suite.points[point]).collect(),
-            summary: &outcome.summary,
+            summary: &summary,
         });
     }
     let summaries = summaries(&folder, &index).map_err(plain)?;

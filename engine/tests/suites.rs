@@ -98,3 +98,47 @@ fn a_wrong_suite_is_told_where_it_is_wrong() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("suite.yaml:2:31: cluster.replicas: found `77`"));
 }
+
+#[test]
+fn a_knee_lies_between_a_rate_that_holds_and_one_that_does_not() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let file = place.path().join("small.yaml");
+    let small = "protocols: [unreplicated]
+load: { clients: 512, keys: { count: 10 } }
+phases: { warm_up: 100ms, measure: 1s }
+";
+    fs::write(&file, small).expect("it is written");
+    let suites = place.path().join("suites");
+    let slo = "p99<2ms";
+    let output = synod(&[
+        "knee",
+        &file.to_string_lossy(),
+        "--slo",
+        slo,
+        "--simulated",
+        "--repeats",
+        "1",
+        "--suites",
+        &suites.to_string_lossy(),
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    let folder = fs::read_dir(&suites).expect("it is there").next().expect("one search");
+    let path = folder.expect("it can be listed").path();
+    let (folder, index) = SuiteFolder::open(&path).expect("the index is whole");
+    let objective = synod_results::objective::Objective::parse(slo).expect("it is one");
+    let mut held = 0.0_f64;
+    let mut failed = f64::INFINITY;
+    for run in &index.runs {
+        let (_, summary) = RunFolder::open(&folder.runs().join(&run.folder)).expect("it is whole");
+        let overall = &summary.results[0].overall;
+        if !index.settings(run.point).any(|(_, value)| value == "closed") {
+            if objective.holds(overall) {
+                held = held.max(overall.ops_per_second);
+            } else {
+                failed = failed.min(overall.ops_per_second);
+            }
+        }
+    }
+    assert!(held > 0.0 && held < failed && failed < held * 1.2, "{held} {failed}");
+    assert!(said(&output).contains("unreplicated: p99 < 2.00 ms holds at"), "{}", said(&output));
+}

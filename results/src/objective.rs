@@ -1,0 +1,110 @@
+//! Objectives of latency: `p99<5ms`.
+
+use std::fmt;
+
+use crate::summary::LatencySummary;
+
+/// A figure of latency that an objective bounds.
+struct Figure {
+    name: &'static str,
+    of: fn(&LatencySummary) -> f64,
+}
+
+const FIGURES: [Figure; 6] = [
+    Figure { name: "mean", of: |latency| latency.mean_ns },
+    Figure { name: "p50", of: |latency| latency.p50_ns as f64 },
+    Figure { name: "p90", of: |latency| latency.p90_ns as f64 },
+    Figure { name: "p99", of: |latency| latency.p99_ns as f64 },
+    Figure { name: "p99.9", of: |latency| latency.p999_ns as f64 },
+    Figure { name: "max", of: |latency| latency.max_ns as f64 },
+];
+
+const UNITS: [(&str, f64); 4] = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
+
+/// A bound that a figure of latency must stay below.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    figure: usize,
+    bound_ns: f64,
+}
+
+impl Objective {
+    /// Reads an objective such as `p99<5ms`.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let names = FIGURES.map(|figure| figure.name).join(", ");
+        let rule = || format!("found `{text}`; an objective is one of {names}, `<` and a duration");
+        let instead = "write for example `p99<5ms`";
+        let (name, bound) = text.split_once('<').ok_or_else(|| format!("{}; {instead}", rule()))?;
+        let figure = FIGURES.iter().position(|figure| figure.name == name.trim());
+        let bound = bound.trim();
+        let digits = bound.trim_end_matches(char::is_alphabetic);
+        let unit = UNITS.iter().find(|(unit, _)| *unit == &bound[digits.len()..]);
+        let number: Option<f64> = digits.trim().parse().ok();
+        let number = number.filter(|number| number.is_finite() && *number > 0.0);
+        match (figure, number, unit) {
+            (Some(figure), Some(number), Some((_, unit_ns))) => {
+                Ok(Self { figure, bound_ns: number * unit_ns })
+            }
+            _ => Err(format!("{}; {instead}", rule())),
+        }
+    }
+
+    /// The figure that is bounded, in nanoseconds.
+    #[must_use]
+    pub fn figure_ns(&self, latency: &LatencySummary) -> f64 {
+        (FIGURES[self.figure].of)(latency)
+    }
+
+    /// The name of the figure that is bounded.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        FIGURES[self.figure].name
+    }
+
+    /// Whether the figure is below its bound.
+    #[must_use]
+    pub fn holds(&self, latency: &LatencySummary) -> bool {
+        latency.count > 0 && self.figure_ns(latency) < self.bound_ns
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} < {}", self.name(), crate::units::nanoseconds(self.bound_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objectives_read_as_people_write_them() {
+        let latency =
+            LatencySummary { count: 1, p99_ns: 5_000_000, p999_ns: 7, ..LatencySummary::default() };
+        for (text, holds, words) in [
+            ("p99<5ms", false, "p99 < 5.00 ms"),
+            ("p99 < 5.1ms", true, "p99 < 5.10 ms"),
+            ("p99.9<7us", true, "p99.9 < 7.00 us"),
+            ("max<1s", true, "max < 1.00 s"),
+        ] {
+            let objective = Objective::parse(text).unwrap();
+            assert_eq!(objective.holds(&latency), holds, "{text}");
+            assert_eq!(objective.to_string(), words);
+        }
+        let nothing = LatencySummary::default();
+        assert!(!Objective::parse("p99<5ms").unwrap().holds(&nothing), "nothing was measured");
+    }
+
+    #[test]
+    fn wrong_objectives_say_what_to_write() {
+        for text in ["", "p99", "p98<1ms", "p99<5", "p99<ms", "p99<-1ms", "p99<infs", "p99>1ms"] {
+            let said = Objective::parse(text).unwrap_err();
+            assert!(said.contains(&format!("found `{text}`")), "{said}");
+            assert!(said.ends_with("write for example `p99<5ms`"), "{said}");
+        }
+    }
+}
