@@ -6,7 +6,8 @@
 //!
 //! **Promises** linearizability of one replicated state machine; progress while a majority can talk
 //! to a leader. **Assumes** crash-recovery replicas whose disks keep what was synced, messages that
-//! may be lost, doubled and reordered but not forged. No clock is trusted for safety.
+//! may be lost, doubled and reordered but not forged. No clock is trusted for safety, but by gets under
+//! a lease.
 //!
 //! What the papers leave open, and what is done here:
 //!
@@ -26,18 +27,24 @@
 //! * A replica that lost its disk is part of the group again once it has an entry of a term that
 //!   nobody had reached before it asked ([`repair`]).
 //!
-//! Leadership is not handed over, the group is fixed, and reads go through the log.
+//! * Gets go through the log, or are answered from the leader's store after a round of heartbeats or
+//!   under a lease ([`reads`]).
+//!
+//! Leadership is not handed over, and the group is fixed.
 
 mod election;
+mod reads;
 mod recovery;
 mod repair;
 mod replication;
 
+use self::reads::Way;
 use crate::log::{LOG_SLOTS, Log};
 use crate::protocol::{
-    Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Role, Service,
-    Unit,
+    Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
+    Service, Unit,
 };
+use crate::reads::{Lease, ReadQueue, lease_ns};
 use crate::types::{Payload, REPLICAS_MAX, Reign as Term, ReplicaId, Replicas, Slot, Time};
 use crate::wire_enum;
 
@@ -110,11 +117,19 @@ wire_enum! {
             term: Term,
             /// Slots that are committed and that the follower is known to hold.
             leader_commit: Slot,
+            /// When it was sent, on the leader's clock.
+            sent: u64,
+            /// The batches of gets before this one wait for the answer.
+            round: u64,
         },
         /// The follower lives.
         HeartbeatReply = 8 {
             /// The term of who answers.
             term: Term,
+            /// When the heartbeat was sent.
+            sent: u64,
+            /// The round that the heartbeat named.
+            round: u64,
         },
         /// A replica that has lost what it promised asks whether all others are there.
         Recovery = 9 {},
@@ -246,6 +261,13 @@ pub struct Raft {
     /// Leader: when to send a heartbeat and to repeat what was not answered. Candidate: when to
     /// ask again. Who has lost its promises: when to repeat `Recovery`.
     repeat_at: Time,
+    reads_way: Way,
+    /// Leader: gets that wait to be answered from the store.
+    reads: ReadQueue,
+    /// Leader: the slot of the entry that began its term.
+    term_start: Slot,
+    /// Leader: until when nobody else can lead.
+    lease: Lease,
     /// What is known of the others while this replica has not got back what it promised.
     lost: Option<Lost>,
 }
@@ -254,6 +276,8 @@ const HEARTBEAT: usize = 0;
 const ELECTION_TIMEOUT: usize = 1;
 const PRE_VOTE: usize = 2;
 const CHECK_QUORUM: usize = 3;
+const READS: usize = 4;
+const CLOCK_DRIFT: usize = 5;
 
 impl Protocol for Raft {
     const NAME: &'static str = "raft";
@@ -293,6 +317,23 @@ impl Protocol for Raft {
             doc: "Whether a leader resigns that hears no majority, and those who hear it ignore \
                   candidates.",
         },
+        Parameter {
+            name: "reads",
+            unit: Unit::Choice(Way::OPTIONS),
+            default: DefaultValue::Fixed(0),
+            minimum: 0,
+            maximum: 2,
+            doc: "How gets are answered.",
+        },
+        Parameter {
+            name: "clock_drift",
+            unit: Unit::Count,
+            default: DefaultValue::Fixed(1_000),
+            minimum: 0,
+            maximum: 100_000,
+            doc: "For a lease: how much faster or slower than real time a clock may run, in parts \
+                  of a million.",
+        },
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
@@ -308,7 +349,33 @@ impl Protocol for Raft {
                 instead: "raise it, or lower heartbeat",
             });
         }
+        if Way::of(parameters[READS]) != Way::Lease {
+            return Ok(());
+        }
+        if parameters[CHECK_QUORUM] == 0 {
+            return Err(Conflict {
+                parameter: "reads",
+                rule: "a lease needs check_quorum: without it a leader is deposed at any moment",
+                instead: "set check_quorum to true, or reads to read_index",
+            });
+        }
+        let lease_ns = lease_ns(parameters[ELECTION_TIMEOUT], parameters[CLOCK_DRIFT]);
+        if lease_ns <= 2 * parameters[HEARTBEAT] {
+            return Err(Conflict {
+                parameter: "reads",
+                rule: "a lease ends 5 ms and twice the clock drift before election_timeout, which \
+                       must leave more than twice the heartbeat",
+                instead: "raise election_timeout, or lower heartbeat or clock_drift",
+            });
+        }
         Ok(())
+    }
+
+    fn reads(parameters: &[u64]) -> Reads {
+        match Way::of(parameters[READS]) {
+            Way::Log => Reads::Ordered,
+            Way::ReadIndex | Way::Lease => Reads::OfLeader,
+        }
     }
 
     fn new(config: &Config) -> Self {
@@ -336,6 +403,10 @@ impl Protocol for Raft {
             election_at: Time::NEVER,
             loyal_until: Time(0),
             repeat_at: Time::NEVER,
+            reads_way: Way::of(config.parameters[READS]),
+            reads: ReadQueue::new(config.window),
+            term_start: Slot(0),
+            lease: Lease::new(config.parameters[ELECTION_TIMEOUT], config.parameters[CLOCK_DRIFT]),
             lost: config.lost.then(Lost::default),
         }
     }
@@ -348,13 +419,14 @@ impl Protocol for Raft {
         match input {
             Input::Started => self.on_started(cx),
             Input::Requests(batch) => self.on_requests(batch, cx),
-            Input::Reads(_) => unreachable!("gets come among all requests"),
+            Input::Reads(gets) => self.on_reads(gets, cx),
             Input::Message { from, message, payload } => {
                 self.on_message(from, message, payload, cx);
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
         }
+        self.serve_reads(cx);
     }
 
     fn deadline(&self) -> Time {
@@ -373,6 +445,10 @@ impl Protocol for Raft {
         }
         let in_flight = usize::try_from(self.log.end() - self.log.applied()).expect("a few");
         self.window.saturating_sub(in_flight).min(self.log.room())
+    }
+
+    fn reads_room(&self) -> usize {
+        self.reads.room()
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
@@ -394,6 +470,7 @@ impl Protocol for Raft {
         assert_eq!(self.voted_for, Some(self.id));
         // Its own term begins with an entry of its own.
         assert_eq!(self.log.last_reign(), self.current_term);
+        assert!(self.term_start < self.log.end());
         for follower in &self.followers[..self.replicas] {
             assert!(follower.matched <= self.log.end() && follower.next <= self.log.end());
             assert!(follower.resume <= follower.next || follower.probing);
@@ -420,6 +497,7 @@ impl Protocol for Raft {
 impl Raft {
     fn on_started<C: Context<Self>>(&mut self, cx: &mut C) {
         self.role = Role::Follower;
+        self.stay_loyal(cx);
         self.set_election_timer(cx);
         if self.lost.is_some() {
             self.ask_again(cx);
@@ -464,11 +542,13 @@ impl Raft {
                     }
                 }
             }
-            Message::Heartbeat { term, leader_commit } => {
-                self.on_heartbeat(from, term, leader_commit, cx);
+            Message::Heartbeat { term, leader_commit, sent, round } => {
+                if self.on_heartbeat(from, term, leader_commit, cx) {
+                    self.answer_heartbeat(from, sent, round, cx);
+                }
             }
-            Message::HeartbeatReply { term } => {
-                self.hear_follower(from, term, cx);
+            Message::HeartbeatReply { term, sent, round } => {
+                self.on_heartbeat_reply(from, term, sent, round, cx);
             }
             Message::Recovery {} => self.on_recovery(from, cx),
             Message::RecoveryResponse { term } => self.on_recovery_response(from, term, cx),
@@ -498,9 +578,11 @@ impl Raft {
         self.current_term = term;
         self.voted_for = None;
         cx.append(Record::Term { term }, Payload::EMPTY);
-        // Whoever led does not any more.
+        // Whoever led may not any more. What a lease rests on lasts until it was promised to end.
         self.leader = None;
-        self.loyal_until = Time(0);
+        if self.reads_way != Way::Lease || self.role == Role::Leader {
+            self.loyal_until = Time(0);
+        }
         self.become_follower(cx);
     }
 

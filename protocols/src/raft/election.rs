@@ -36,6 +36,7 @@ impl Raft {
 
     /// Begins a term and asks for votes in it.
     fn campaign<C: Context<Self>>(&mut self, cx: &mut C) {
+        assert!(cx.now() >= self.loyal_until, "a leader is deposed that was promised loyalty");
         self.canvassing = false;
         self.votes = Replicas::NONE;
         self.current_term = self.current_term.next();
@@ -177,6 +178,9 @@ impl Raft {
         let follower = Follower { next: end, resume: end, ..Follower::default() };
         self.followers = [follower; REPLICAS_MAX];
         self.repeat_at = cx.now() + self.heartbeat_ns;
+        self.term_start = end;
+        self.lease.begin();
+        self.renew_lease(self.id, cx.now().0, cx);
         self.propose(Payload::EMPTY, cx);
     }
 

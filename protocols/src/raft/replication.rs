@@ -172,21 +172,19 @@ impl Raft {
         Message::AppendEntriesReply { term, success: false, slot, next, conflict_term }
     }
 
+    /// Whether it is to be answered.
     pub(super) fn on_heartbeat<C: Context<Self>>(
         &mut self,
         from: ReplicaId,
         term: Term,
         leader_commit: Slot,
         cx: &mut C,
-    ) {
-        if self.hear_leader(from, term, cx) {
+    ) -> bool {
+        let follows = self.hear_leader(from, term, cx);
+        if follows {
             self.commit(leader_commit, false, cx);
-        } else if self.is_deaf() {
-            return;
         }
-        // Says only that this replica lives, and in which term.
-        let reply = Message::HeartbeatReply { term: self.current_term };
-        cx.send_now(from, reply, Payload::EMPTY);
+        follows || !self.is_deaf()
     }
 
     /// Whether the sender is a leader to follow; if so its reign is accepted and prolonged.
@@ -307,11 +305,10 @@ impl Raft {
             return;
         }
         self.repeat_at = cx.now() + self.heartbeat_ns;
+        // Alone it needs no answer.
+        self.renew_lease(self.id, cx.now().0, cx);
         for to in self.others() {
-            let leader_commit = self.log.applied().min(self.followers[to.index()].matched);
-            let heartbeat = Message::Heartbeat { term: self.current_term, leader_commit };
-            // Promises nothing about the disk: the term was made durable to become the leader.
-            cx.send_now(to, heartbeat, Payload::EMPTY);
+            self.send_heartbeat(to, cx);
             self.repeat_entry(to, cx);
         }
     }

@@ -170,12 +170,12 @@ fn misread_leader(
             vec![mail.saying(&append(term, prev_log_term, own))]
         }
         Mutation::CommitsOldTerms if is_entry && entry_term < term && term >= server.term => {
-            let heartbeat = Message::Heartbeat { term, leader_commit: slot.next() };
+            let heartbeat = told_by_heartbeat(term, slot.next());
             let told = Mail { payload: Bytes::default(), ..mail.clone() }.saying(&heartbeat);
             vec![mail, told]
         }
         Mutation::CommitsUnverified if term >= server.term => {
-            let heartbeat = Message::Heartbeat { term, leader_commit };
+            let heartbeat = told_by_heartbeat(term, leader_commit);
             let told = Mail { payload: Bytes::default(), ..mail.clone() }.saying(&heartbeat);
             vec![told, mail]
         }
@@ -186,4 +186,9 @@ fn misread_leader(
         }
         _ => vec![mail],
     }
+}
+
+/// A heartbeat that only tells what is committed.
+fn told_by_heartbeat(term: Term, leader_commit: Slot) -> Message {
+    Message::Heartbeat { term, leader_commit, sent: 0, round: 0 }
 }

@@ -89,6 +89,12 @@ impl Plan {
                 // A lease needs a time-out that outlasts a turn.
                 self.parameters[timeout] = 12 * MILLISECOND;
             }
+            if let Some(check_quorum) = place("check_quorum")
+                && P::validate(self.replicas, &self.parameters).is_err()
+            {
+                // A lease needs loyal followers.
+                self.parameters[check_quorum] = 1;
+            }
         }
         self
     }
