@@ -162,7 +162,6 @@ const MULTI_PAXOS: &[Row] = &[
 
 const RAFT: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, ANY),
-    ("asks for votes before the disk", Mutation::SendsKindEarly(3), ANY),
     ("votes before the disk", Mutation::SendsKindEarly(4), ANY),
     ("acknowledges before the disk", Mutation::SendsKindEarly(6), ANY),
     ("loses its last record", Mutation::LosesLastRecord, ANY),
