@@ -1,5 +1,10 @@
 //! What a broken Raft server makes of its messages.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a mutation is of a few kinds of messages; all others are read as they were sent"
+)]
+
 use std::collections::BTreeMap;
 
 use synod_protocols::raft::{Message, Record};
@@ -50,7 +55,7 @@ impl Server {
 
     fn term_before(&self, slot: Slot) -> Option<Term> {
         let before = slot.0.checked_sub(1).and_then(|before| self.log.get(&Slot(before)));
-        before.copied().or((self.base.0 == slot).then_some(self.base.1))
+        before.copied().or_else(|| (self.base.0 == slot).then_some(self.base.1))
     }
 }
 
@@ -87,7 +92,10 @@ pub(crate) fn misread_by_raft(
         let vote = Message::RequestVoteReply { term, vote_granted: true };
         packets.push(mail.clone().saying(&vote).into_packet());
     }
-    vec![read.map_or(mail.clone(), |read| mail.saying(&read))]
+    vec![match read {
+        Some(read) => mail.saying(&read),
+        None => mail,
+    }]
 }
 
 /// A candidate whose log looks better than it is.
