@@ -6,6 +6,7 @@ pub(crate) mod knee;
 pub(crate) mod limits;
 pub(crate) mod runs;
 pub(crate) mod suites;
+pub(crate) mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,6 +98,29 @@ pub(crate) enum Command {
         /// How near the answer must be, in per cent.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
         precision: u8,
+        /// Run in virtual time.
+        #[arg(long)]
+        simulated: bool,
+        /// Where the folder of the search is made.
+        #[arg(long, default_value = "results/suites")]
+        suites: PathBuf,
+    },
+    /// Find batch size, window and linger for a workload, with a model to say where to look.
+    Tune {
+        /// The workload file.
+        file: PathBuf,
+        /// What must hold, for example `p99<5ms`.
+        #[arg(long, value_parser = Objective::parse)]
+        slo: Objective,
+        /// What should become best.
+        #[arg(long, value_enum, default_value_t = tune::GoalArgument::Throughput)]
+        goal: tune::GoalArgument,
+        /// Change a value of the file, for example `--set cluster.replicas=5`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Runs of the best settings.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+        repeats: u32,
         /// Run in virtual time.
         #[arg(long)]
         simulated: bool,

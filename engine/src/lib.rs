@@ -3,7 +3,8 @@
 //! Read in this order: [`node`] drives a protocol in a world that [`io`] describes; [`wal`],
 //! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
 //! [`replica`] and [`run`] put processes around all that; [`sim`] puts a world of virtual time
-//! around it; [`suite`] runs many, [`knee`] those that find a limit.
+//! around it; [`suite`] runs many, [`knee`] and [`tune`] those that
+//! look for something.
 
 pub mod apply;
 pub mod arena;
@@ -28,4 +29,5 @@ pub mod sim;
 pub mod snapshot;
 pub mod store;
 pub mod suite;
+pub mod tune;
 pub mod wal;

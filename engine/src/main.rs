@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use synod::knee::Question;
-use synod::registry;
+use synod::{registry, tune};
 use synod_workloads::{reference, schema};
 
 use cli::{Arguments, Command, campaign, exit, fail, histories, knee, limits, runs, suites};
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
             let precision = f64::from(precision) / 100.0;
             let question = Question { objective: slo, repeats, precision };
             knee::knee(&file, &set, &question, simulated, &suites)
+        }
+        Command::Tune { file, slo, goal, set, repeats, simulated, suites } => {
+            let question = tune::Question { objective: slo, goal: goal.into(), repeats };
+            cli::tune::tune(&file, &set, &question, simulated, &suites)
         }
         Command::Limits(arguments) => limits::measure(arguments),
         Command::Check { file, set } => runs::check(&file, &set),

@@ -142,3 +142,41 @@ phases: { warm_up: 100ms, measure: 1s }
     assert!(held > 0.0 && held < failed && failed < held * 1.2, "{held} {failed}");
     assert!(said(&output).contains("unreplicated: p99 < 2.00 ms holds at"), "{}", said(&output));
 }
+
+#[test]
+fn tuning_tells_what_it_expected_and_what_came_out() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let file = place.path().join("small.yaml");
+    let small = "protocols: [multi_paxos]
+cluster: { durability: none }
+load: { clients: 256, keys: { count: 10 } }
+phases: { warm_up: 50ms, measure: 300ms }
+";
+    fs::write(&file, small).expect("it is written");
+    let suites = place.path().join("suites");
+    let output = synod(&[
+        "tune",
+        &file.to_string_lossy(),
+        "--slo",
+        "p99<1s",
+        "--simulated",
+        "--repeats",
+        "1",
+        "--suites",
+        &suites.to_string_lossy(),
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = said(&output);
+    let off = text.lines().find(|line| line.contains("the prediction is off by"));
+    let words: Vec<&str> = off.unwrap_or_else(|| panic!("{text}")).split_whitespace().collect();
+    let percent: f64 = words[5].parse().expect("a number");
+    // On simulated machines the same each time.
+    assert!(percent <= 15.0, "{text}");
+    // What is printed to paste is a part of a workload.
+    let (_, yaml) = text.split_once("cluster:\n").expect("there is YAML to paste");
+    let yaml = yaml.split_once("\n\n").expect("it ends").0;
+    let pasted = format!("protocols: [multi_paxos]\ncluster:\n{yaml}\n");
+    fs::write(&file, pasted).expect("it is written");
+    let output = synod(&["check", &file.to_string_lossy()]);
+    assert!(output.status.success(), "{}", said(&output));
+}

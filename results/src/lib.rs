@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod hgrm;
 pub mod history;
 pub mod hlog;
+pub mod model;
 pub mod objective;
 #[cfg(test)]
 mod random;

@@ -67,7 +67,13 @@ impl Objective {
     /// Whether the figure is below its bound.
     #[must_use]
     pub fn holds(&self, latency: &LatencySummary) -> bool {
-        latency.count > 0 && self.figure_ns(latency) < self.bound_ns
+        latency.count > 0 && self.allows(self.figure_ns(latency))
+    }
+
+    /// Whether the bound is above this figure.
+    #[must_use]
+    pub fn allows(&self, figure_ns: f64) -> bool {
+        figure_ns < self.bound_ns
     }
 }
 
