@@ -3,6 +3,7 @@
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
+use synod_protocols::raft::Raft;
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -23,14 +24,15 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 5] =
-    [Unreplicated::NAME, MultiPaxos::NAME, Viewstamped::NAME, Zab::NAME, Abd::NAME];
+pub const NAMES: [&str; 6] =
+    [Unreplicated::NAME, MultiPaxos::NAME, Raft::NAME, Viewstamped::NAME, Zab::NAME, Abd::NAME];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
 pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
     match name {
         Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
         MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
+        Raft::NAME => Some(what.visit::<Raft>()),
         Viewstamped::NAME => Some(what.visit::<Viewstamped>()),
         Zab::NAME => Some(what.visit::<Zab>()),
         Abd::NAME => Some(what.visit::<Abd>()),

@@ -43,8 +43,12 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 
 #[test]
 fn every_protocol_in_memory() {
-    let bench =
-        workload("durability: none", "unreplicated, multi_paxos, abd, viewstamped, zab", SMALL, "");
+    let bench = workload(
+        "durability: none",
+        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
+        SMALL,
+        "",
+    );
     let summary = assert_linearizable(&bench);
     assert_eq!(summary.results[0].replicas, 1, "one server has no peers");
     assert_eq!(summary.results[1].replicas, 3);
@@ -55,7 +59,7 @@ fn every_protocol_in_memory() {
 fn every_protocol_on_disk() {
     let bench = workload(
         "durability: group",
-        "unreplicated, multi_paxos, abd, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
         SMALL,
         "",
     );
@@ -75,7 +79,7 @@ fn everything_in_one_process() {
     for wait in ["auto", "block"] {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
         let bench =
-            workload(&cluster, "multi_paxos, abd, unreplicated, viewstamped, zab", SMALL, "");
+            workload(&cluster, "multi_paxos, abd, unreplicated, raft, viewstamped, zab", SMALL, "");
         let summary = assert_linearizable(&bench);
         assert!(summary.results.iter().all(|result| result.transport == "memory"));
         assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
@@ -146,7 +150,7 @@ fn killed_replicas_come_back() {
             "faults: [{{ at: 400ms, action: kill, target: {target}, restart_after: 200ms }}]"
         );
         let load = format!("{SMALL}, timeout: 100ms");
-        let bench = workload(SMALL_LOG, "multi_paxos, viewstamped, zab", &load, &faults);
+        let bench = workload(SMALL_LOG, "multi_paxos, raft, viewstamped, zab", &load, &faults);
         let summary = assert_linearizable(&bench);
         for result in &summary.results {
             assert_eq!(result.faults.len(), 2, "one kill and one restart");
@@ -256,7 +260,7 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in evidence_of("multi_paxos, abd, unreplicated, viewstamped, zab", fault) {
+    for evidence in evidence_of("multi_paxos, abd, unreplicated, raft, viewstamped, zab", fault) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

@@ -33,12 +33,12 @@ mod reads;
 mod recovery;
 mod repair;
 
-use self::reads::{Way, lease_ns};
+use self::reads::Way;
 use crate::protocol::{
     Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
     Service, Unit,
 };
-use crate::reads::ReadQueue;
+use crate::reads::{Lease, ReadQueue, lease_ns};
 use crate::types::{Ballot, Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot, Time};
 use crate::window::Window;
 use crate::wire_enum;
@@ -312,11 +312,8 @@ pub struct MultiPaxos {
     reads: ReadQueue,
     /// Leader: the first slot that this reign did not find taken.
     reign_start: Slot,
-    /// Leader: when each replica was certainly loyal, on this one's clock.
-    loyal_since: [Time; REPLICAS_MAX],
     /// Leader: until when nobody else can lead.
-    lease_until: Time,
-    lease_ns: u64,
+    lease: Lease,
     /// What is known of the others while this replica has not got back what it promised.
     lost: Option<Lost>,
 }
@@ -473,9 +470,7 @@ impl Protocol for MultiPaxos {
             reads_way: Way::of(config.parameters[READS]),
             reads: ReadQueue::new(config.window),
             reign_start: Slot(0),
-            loyal_since: [Time(0); REPLICAS_MAX],
-            lease_until: Time(0),
-            lease_ns: lease_ns(config.parameters[ELECTION_TIMEOUT], config.parameters[CLOCK_DRIFT]),
+            lease: Lease::new(config.parameters[ELECTION_TIMEOUT], config.parameters[CLOCK_DRIFT]),
             lost: config.lost.then(Lost::default),
         }
     }

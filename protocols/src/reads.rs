@@ -1,9 +1,15 @@
 //! Gets that do not go through the log, and wait until the store may answer them.
+//!
+//! A leader answers them by itself while it has a [`Lease`]. A follower that has heard the leader
+//! votes for no one else for a while on its own clock. Once a quorum of them has answered a heartbeat,
+//! so that nobody is elected without one of them, nobody else can lead until that long after the
+//! heartbeat was *sent*. What was promised so must outlive a crash: a replica that starts is loyal to
+//! nobody in particular for as long. (Gray and Cheriton, *Leases*, SOSP 1989.)
 
 use alloc::collections::VecDeque;
 
-use crate::protocol::{Context, Protocol};
-use crate::types::{Payload, ReplicaId, Replicas, Slot, Time};
+use crate::protocol::{Context, Protocol, TURN_NS_MAX};
+use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot, Time};
 
 /// One batch of gets.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +87,20 @@ impl ReadQueue {
         });
     }
 
+    /// The number of the next question.
+    #[must_use]
+    pub const fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// A replica has answered all questions before the one with this number, and knows of nothing
+    /// that the gets would have to wait for. Only for questions that are numbered from zero.
+    pub fn hear_before(&mut self, id: u64, from: ReplicaId) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.id < id) {
+            waiting.heard.insert(from);
+        }
+    }
+
     /// Sends all clients to another replica.
     pub fn redirect<P: Protocol>(&mut self, to: Option<ReplicaId>, cx: &mut impl Context<P>) {
         for waiting in self.waiting.drain(..) {
@@ -107,5 +127,89 @@ impl ReadQueue {
             waiting.asked_at = now;
             ask(waiting.id, waiting.heard);
         }
+    }
+}
+
+/// A leader's right to answer gets by itself.
+#[derive(Debug)]
+pub struct Lease {
+    /// When each replica was certainly loyal, on the leader's clock.
+    loyal_since: [Time; REPLICAS_MAX],
+    /// Until when nobody else can lead.
+    until: Time,
+    lasts_ns: u64,
+}
+
+impl Lease {
+    /// None yet. Followers are loyal for `loyal_ns` on their clocks, which may be so much faster or
+    /// slower than real time.
+    #[must_use]
+    pub fn new(loyal_ns: u64, drift_ppm: u64) -> Self {
+        let lasts_ns = lease_ns(loyal_ns, drift_ppm);
+        Self { loyal_since: [Time(0); REPLICAS_MAX], until: Time(0), lasts_ns }
+    }
+
+    /// A new reign: nobody has been loyal to it.
+    pub fn begin(&mut self) {
+        self.loyal_since = [Time(0); REPLICAS_MAX];
+        self.until = Time(0);
+    }
+
+    /// `from` has answered the heartbeat that `leader` sent at `sent`, so it is loyal until long after.
+    /// The leader is always loyal to itself; nobody leads without one of any `quorum` replicas.
+    pub fn renew(
+        &mut self,
+        leader: ReplicaId,
+        from: ReplicaId,
+        sent: Time,
+        quorum: usize,
+        now: Time,
+    ) {
+        if sent > now {
+            return;
+        }
+        self.loyal_since[from.index()] = self.loyal_since[from.index()].max(sent);
+        self.loyal_since[leader.index()] = now;
+        let mut since = self.loyal_since;
+        since.sort_unstable();
+        let quorum_since = since[since.len() - quorum];
+        if quorum_since > Time(0) {
+            self.until = self.until.max(quorum_since + self.lasts_ns);
+        }
+    }
+
+    /// Whether nobody else can lead now.
+    #[must_use]
+    pub fn holds(&self, now: Time) -> bool {
+        now < self.until
+    }
+}
+
+/// How long a lease lasts on the leader's clock, when followers are loyal for `loyal_ns` on theirs.
+/// Zero when there is nothing left of it.
+#[must_use]
+pub fn lease_ns(loyal_ns: u64, drift_ppm: u64) -> u64 {
+    // The leader's clock may be slow, and the follower's fast.
+    (loyal_ns / 1_000_000 * (1_000_000 - 2 * drift_ppm)).saturating_sub(TURN_NS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_before_any_follower_is_free() {
+        for loyal_ns in [20_000_000, 200_000_000, 60_000_000_000] {
+            for drift_ppm in [0, 1, 1_000, 100_000] {
+                let lease_ns = lease_ns(loyal_ns, drift_ppm);
+                // On real time: the leader's clock is as slow, the follower's as fast as they may.
+                let million = 1_000_000_u128;
+                let leader = u128::from(lease_ns + TURN_NS_MAX) * million
+                    / (million - u128::from(drift_ppm));
+                let follower = u128::from(loyal_ns) * million / (million + u128::from(drift_ppm));
+                assert!(leader <= follower, "{loyal_ns} {drift_ppm}");
+            }
+        }
+        assert_eq!(lease_ns(TURN_NS_MAX / 2, 0), 0);
     }
 }

@@ -12,6 +12,7 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{
     Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Register, Service,
 };
+use synod_protocols::raft::Raft;
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -29,7 +30,7 @@ const WINDOW: usize = 4;
 /// The first byte chooses the protocol, each further pair of bytes what happens next.
 pub fn protocol_step(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
-    match first % 13 {
+    match first % 16 {
         0 => World::<Unreplicated>::new(1).run(rest),
         1 | 2 => World::<Abd>::new(3).run(rest),
         3 => World::<Abd>::new(5).run(rest),
@@ -40,6 +41,9 @@ pub fn protocol_step(bytes: &[u8]) {
         10 => World::<Viewstamped>::new(3).run(rest),
         11 => World::<Zab>::new(3).run(rest),
         12 => World::<Zab>::new(5).run(rest),
+        13 => World::<Raft>::new(2).run(rest),
+        14 => World::<Raft>::new(3).run(rest),
+        15 => World::<Raft>::new(5).run(rest),
         _ => World::<MultiPaxos>::new(3).run(rest),
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -147,6 +148,19 @@ const MULTI_PAXOS: &[Row] = &[
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
 ];
 
+const RAFT: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, ANY),
+    ("note of loss removed too early", Mutation::RegainsEarly, MANY_LOSSES, ANY),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
 const VIEWSTAMPED: &[Row] = &[
     ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
@@ -196,6 +210,7 @@ fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> 
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Raft>("raft", RAFT));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
@@ -307,6 +322,7 @@ fn assert_sound<P: Protocol>() {
 fn the_plans_of_mutants_fail_only_with_something_broken() {
     assert_sound::<Unreplicated>();
     assert_sound::<MultiPaxos>();
+    assert_sound::<Raft>();
     assert_sound::<Viewstamped>();
     assert_sound::<Zab>();
     assert_sound::<Abd>();

@@ -344,6 +344,7 @@ impl Plan {
         P::PARAMETERS
             .iter()
             .zip(self.parameters)
+            .filter(|(parameter, _)| parameter.unit == protocol::Unit::Count)
             .filter(|(parameter, _)| parameter.name.ends_with("quorum"))
             .map(|(_, value)| usize::try_from(value).expect("few"))
     }

@@ -12,7 +12,7 @@
 //!   *Linearizable Quorum Reads in Paxos*, HotStorage 2019; waiting is the paper's rinse phase).
 
 use super::{Message, MultiPaxos};
-use crate::protocol::{Context, Role, TURN_NS_MAX};
+use crate::protocol::{Context, Role};
 use crate::types::{Ballot, Payload, ReplicaId, Replicas, Time};
 
 /// How gets are answered.
@@ -40,13 +40,6 @@ impl Way {
             _ => Self::Quorum,
         }
     }
-}
-
-/// How long a lease lasts on the leader's clock, when followers are loyal for `loyal_ns` on theirs.
-/// Zero when there is nothing left of it.
-pub(super) fn lease_ns(loyal_ns: u64, drift_ppm: u64) -> u64 {
-    // The leader's clock may be slow, and the follower's fast.
-    (loyal_ns / 1_000_000 * (1_000_000 - 2 * drift_ppm)).saturating_sub(TURN_NS_MAX)
 }
 
 impl MultiPaxos {
@@ -89,7 +82,7 @@ impl MultiPaxos {
                 self.reads.redirect(leader, cx);
             }
             Way::Lease => {
-                if cx.now() < self.lease_until {
+                if self.lease.holds(cx.now()) {
                     self.reads.serve(self.applied, 0, cx);
                 }
             }
@@ -129,16 +122,8 @@ impl MultiPaxos {
 
     /// A follower has answered the heartbeat that was sent then, so it is loyal until long after.
     pub(super) fn renew_lease<C: Context<Self>>(&mut self, from: ReplicaId, sent: u64, cx: &C) {
-        if self.reads_way != Way::Lease || sent > cx.now().0 {
-            return;
-        }
-        self.loyal_since[from.index()] = self.loyal_since[from.index()].max(Time(sent));
-        self.loyal_since[self.id.index()] = cx.now();
-        let mut since = self.loyal_since;
-        since.sort_unstable();
-        let quorum_since = since[since.len() - self.phase2_quorum];
-        if quorum_since > Time(0) {
-            self.lease_until = self.lease_until.max(quorum_since + self.lease_ns);
+        if self.reads_way == Way::Lease {
+            self.lease.renew(self.id, from, Time(sent), self.phase2_quorum, cx.now());
         }
     }
 
@@ -146,8 +131,7 @@ impl MultiPaxos {
     /// had chosen.
     pub(super) fn begin_reign<C: Context<Self>>(&mut self, cx: &C) {
         self.reign_start = self.next;
-        self.lease_until = Time(0);
-        self.loyal_since = Default::default();
+        self.lease.begin();
         // Alone it needs no answer.
         self.renew_lease(self.id, cx.now().0, cx);
     }
@@ -157,26 +141,5 @@ impl MultiPaxos {
         if self.reads_way == Way::Lease && self.promised > Ballot::ZERO {
             self.loyal_until = cx.now() + self.election_timeout_ns;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_ends_before_any_follower_is_free() {
-        for loyal_ns in [20_000_000, 200_000_000, 60_000_000_000] {
-            for drift_ppm in [0, 1, 1_000, 100_000] {
-                let lease_ns = lease_ns(loyal_ns, drift_ppm);
-                // On real time: the leader's clock is as slow, the follower's as fast as they may.
-                let million = 1_000_000_u128;
-                let leader = u128::from(lease_ns + TURN_NS_MAX) * million
-                    / (million - u128::from(drift_ppm));
-                let follower = u128::from(loyal_ns) * million / (million + u128::from(drift_ppm));
-                assert!(leader <= follower, "{loyal_ns} {drift_ppm}");
-            }
-        }
-        assert_eq!(lease_ns(TURN_NS_MAX / 2, 0), 0);
     }
 }

@@ -10,6 +10,7 @@ mod damage;
 mod disk;
 mod history;
 mod misreading;
+mod misreading_raft;
 mod mutants;
 mod mutation;
 mod plan;

@@ -13,6 +13,7 @@ use synod_protocols::zab;
 
 use crate::arena::Bytes;
 use crate::disk::Disk;
+use crate::misreading_raft::misread_by_raft;
 use crate::mutation::Mutation;
 use crate::replica::{Packet, Replica, encoded};
 
@@ -25,7 +26,7 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    fn saying(self, message: &impl Wire) -> Self {
+    pub(crate) fn saying(self, message: &impl Wire) -> Self {
         Self { message: encoded(message), ..self }
     }
 
@@ -33,7 +34,7 @@ impl Mail {
         Self { peer, ..self }
     }
 
-    fn into_packet(self) -> (ReplicaId, Packet) {
+    pub(crate) fn into_packet(self) -> (ReplicaId, Packet) {
         (self.peer, Packet::Message { message: self.message, payload: self.payload })
     }
 }
@@ -62,6 +63,9 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "multi_paxos" => {
                 let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 misread_by_multi_paxos(mutation, mail, applied, &self.disk, packets)
+            }
+            Some(mutation) if P::NAME == "raft" => {
+                misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
                 let applied = self.life.as_ref().expect("only who lives reads").store.applied;

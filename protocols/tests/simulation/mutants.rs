@@ -11,6 +11,7 @@ use std::thread;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -159,6 +160,44 @@ const MULTI_PAXOS: &[Row] = &[
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
 ];
 
+const RAFT: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, ANY),
+    ("votes before the disk", Mutation::SendsKindEarly(4), ANY),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(6), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets terms", Mutation::ForgetsRecords(1), ANY),
+    ("forgets votes", Mutation::ForgetsRecords(2), ANY),
+    ("forgets entries", Mutation::ForgetsRecords(3), ANY),
+    ("forgets checkpoints", Mutation::ForgetsRecords(4), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(5), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without terms", Mutation::CheckpointsWithout(1), ANY),
+    ("checkpoint without entries", Mutation::CheckpointsWithout(3), ANY),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("counts each vote twice", Mutation::CountsTwice(4), ANY),
+    ("counts repeated votes", Mutation::CountsRepeats(4), ANY),
+    ("counts each agreement twice", Mutation::CountsTwice(6), ANY),
+    ("counts repeated agreements", Mutation::CountsRepeats(6), ANY),
+    ("votes whatever the log lacks", Mutation::IgnoresLogs, ANY),
+    ("votes twice in a term", Mutation::VotesTwice, ANY),
+    ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
+    ("counts votes of old terms", Mutation::CountsOldVotes, ANY),
+    ("counts agreements of old terms", Mutation::CountsOldAgreements, ANY),
+    ("takes entries that do not fit", Mutation::SkipsTheLogCheck, ANY),
+    ("agrees without storing", Mutation::AgreesWithoutStoring, ANY),
+    ("keeps entries in conflict", Mutation::KeepsConflicts, ANY),
+    ("commits entries of old terms", Mutation::CommitsOldTerms, ANY),
+    ("commits what was not compared", Mutation::CommitsUnverified, ANY),
+    ("leader ignores disagreement", Mutation::IgnoresDisagreement, ANY),
+    ("takes snapshots for older", Mutation::MistakesSnapshotTerms, ANY),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("votes get lost", Mutation::DropsMessages(4), PROGRESS),
+    ("agreements get lost", Mutation::DropsMessages(6), PROGRESS),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
 const VIEWSTAMPED: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
     ("acknowledges before the disk", Mutation::SendsKindEarly(2), AGREEMENT),
@@ -262,6 +301,7 @@ const CHECKER: &[Row] = &[
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Raft>("raft", RAFT));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, |seed| seed * 8 + 3));

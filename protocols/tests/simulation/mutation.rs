@@ -61,6 +61,30 @@ pub(crate) enum Mutation {
     /// Multi-Paxos: quorums of one replica each.
     QuorumsOfOne,
 
+    /// Raft: a replica votes for a candidate whatever its log lacks.
+    IgnoresLogs,
+    /// Raft: a replica votes for whoever asks, although it has voted for another in that term.
+    VotesTwice,
+    /// Raft: a replica follows a leader of an earlier term.
+    FollowsOldLeaders,
+    /// Raft: a candidate counts votes of earlier terms.
+    CountsOldVotes,
+    /// Raft: a leader counts agreements of earlier terms.
+    CountsOldAgreements,
+    /// Raft: a follower takes an entry without a look at the one before.
+    SkipsTheLogCheck,
+    /// Raft: a follower says that it has an entry and does not store it.
+    AgreesWithoutStoring,
+    /// Raft: a follower keeps its own entry where the leader has another.
+    KeepsConflicts,
+    /// Raft: entries of earlier terms are committed as soon as a majority of three holds them.
+    CommitsOldTerms,
+    /// Raft: a follower commits what the leader says, whether or not their logs agree so far.
+    CommitsUnverified,
+    /// Raft: a leader takes no notice of followers whose log does not fit.
+    IgnoresDisagreement,
+    /// Raft: what a snapshot ends with is taken to be of the term before.
+    MistakesSnapshotTerms,
     /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign.
     PicksLongestLog,
     /// Viewstamped, Zab: a new leader begins with its own log.

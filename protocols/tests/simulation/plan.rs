@@ -89,6 +89,12 @@ impl Plan {
                 // A lease needs a time-out that outlasts a turn.
                 self.parameters[timeout] = 12 * MILLISECOND;
             }
+            if let Some(check_quorum) = place("check_quorum")
+                && P::validate(self.replicas, &self.parameters).is_err()
+            {
+                // A lease needs loyal followers.
+                self.parameters[check_quorum] = 1;
+            }
         }
         self
     }
@@ -159,6 +165,7 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
         *place = match parameter.name {
             "heartbeat" | "retry" => MILLISECOND,
             "election_timeout" => 6 * MILLISECOND,
+            "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
             "view_change_timeout" => 6 * MILLISECOND,
             "piggyback_commits" => random.below(2),
             "phase1_quorum" => phase1_quorum,

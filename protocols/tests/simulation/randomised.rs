@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -71,6 +72,12 @@ fn abd_survives_its_faults() {
 #[test]
 fn multi_paxos_survives_its_faults() {
     let summaries = campaign::<MultiPaxos>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn raft_survives_its_faults() {
+    let summaries = campaign::<Raft>(2_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 

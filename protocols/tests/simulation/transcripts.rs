@@ -23,7 +23,8 @@ use std::rc::Rc;
 use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
-use synod_protocols::protocol::{Input, Protocol};
+use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
+use synod_protocols::raft::Raft;
 use synod_protocols::types::{ReplicaId, Slot};
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::wire::Wire;
@@ -49,16 +50,25 @@ impl<P: Protocol> Script<P> {
         plan.replicas = number(options[0]);
         plan.window = 4;
         let majority = plan.replicas as u64 / 2 + 1;
-        if P::NAME == MultiPaxos::NAME {
-            (plan.parameters[2], plan.parameters[3]) = (majority, majority);
+        for (place, parameter) in plan.parameters.iter_mut().zip(P::PARAMETERS) {
+            *place = match parameter.default {
+                DefaultValue::Majority => majority,
+                DefaultValue::Fixed(flag) if parameter.unit == Unit::Flag => flag,
+                DefaultValue::Fixed(_) => *place,
+            };
         }
         if P::NAME == Zab::NAME {
             plan.parameters[2] = 0;
         }
         for option in &options[1..] {
-            match option.split_once('=') {
-                Some(("retain_bytes", value)) => plan.retain_bytes = number(value) as u64,
-                _ => panic!("there is no option {option}"),
+            let Some((name, value)) = option.split_once('=') else {
+                panic!("there is no option {option}");
+            };
+            let parameter = P::PARAMETERS.iter().position(|parameter| parameter.name == name);
+            match (name, parameter) {
+                ("retain_bytes", _) => plan.retain_bytes = number(value) as u64,
+                (_, Some(index)) => plan.parameters[index] = number(value) as u64,
+                (_, None) => panic!("there is no option {name}"),
             }
         }
         let mut replicas = Cluster::<P>::new(plan).replicas;
@@ -226,6 +236,11 @@ fn check<P: Protocol>() {
 #[test]
 fn multi_paxos_transcripts() {
     check::<MultiPaxos>();
+}
+
+#[test]
+fn raft_transcripts() {
+    check::<Raft>();
 }
 
 #[test]
