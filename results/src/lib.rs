@@ -4,6 +4,7 @@
 //! linearizable; [`record`] measures latencies, which [`hlog`] and [`hgrm`] write down;
 //! [`summary`] is a whole run in one document, on the machine that [`environment`] describes, and
 //! [`run_folder`] keeps all of it on disk, [`suite`] many of them; [`table`], [`suite_table`], [`timeline`] and [`compare`] show it.
+//! [`statistics`] says what repeats of a run tell.
 //! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
 
 pub mod check;
@@ -15,11 +16,11 @@ pub mod history;
 pub mod hlog;
 pub mod model;
 pub mod objective;
-#[cfg(test)]
 mod random;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod statistics;
 pub mod suite;
 pub mod suite_table;
 pub mod summary;

@@ -1,4 +1,5 @@
-//! A small seeded generator for tests and benches of this crate: splitmix64.
+//! A small seeded generator, for resampling and for the tests and benches of this crate:
+//! splitmix64.
 
 /// The state of the generator.
 pub(crate) struct Random(u64);
@@ -17,7 +18,15 @@ impl Random {
     }
 
     /// A number below `end`.
+    #[cfg(test)]
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    /// An index into so many.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "it is below a count")]
+        let index = (self.next() % count as u64) as usize;
+        index
     }
 }
