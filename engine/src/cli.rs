@@ -186,12 +186,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         svg: Option<PathBuf>,
     },
-    /// Compare two run folders.
+    /// Say what is faster, what is slower and what repeats cannot tell: two run folders, or the
+    /// protocols of one.
     Compare {
         /// The first run folder.
         first: PathBuf,
-        /// The second run folder.
-        second: PathBuf,
+        /// The second run folder; without one, the protocols of the first.
+        second: Option<PathBuf>,
+        /// Compare also what is unequal or failed a gate, with footnotes.
+        #[arg(long)]
+        anyway: bool,
     },
     /// Run a protocol in virtual time with everything going wrong, once for each seed.
     Campaign(campaign::Arguments),

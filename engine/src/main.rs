@@ -49,7 +49,9 @@ fn main() -> ExitCode {
         Command::Report { folder, out, csv, svg } => {
             cli::report::report(&folder, out, csv.as_deref(), svg.as_deref())
         }
-        Command::Compare { first, second } => runs::compare(&first, &second),
+        Command::Compare { first, second, anyway } => {
+            runs::compare(&first, second.as_deref(), anyway)
+        }
         Command::Campaign(arguments) => campaign::campaign(arguments),
         Command::Schema => {
             let schema = schema(&registry::catalog());

@@ -284,7 +284,8 @@ fn results_can_be_shown_and_compared() {
         let mut command = support::synod();
         command.args(&arguments).arg(folder.path());
         if arguments == ["compare"] {
-            command.arg(folder.path());
+            // A run of a moment on a busy machine may fail a gate.
+            command.arg(folder.path()).arg("--anyway");
         }
         let output = command.output().expect("the program starts");
         assert_success(&output);

@@ -93,12 +93,24 @@ pub(crate) fn show(folder: &Path) -> ExitCode {
     }
 }
 
-pub(crate) fn compare(first: &Path, second: &Path) -> ExitCode {
-    match (RunFolder::open(first), RunFolder::open(second)) {
-        (Ok((_, first)), Ok((_, second))) => {
-            print!("{}", compare::render(&first, &second));
-            ExitCode::SUCCESS
-        }
-        (Err(error), _) | (_, Err(error)) => fail(&error.to_string(), exit::BAD_INPUT),
+pub(crate) fn compare(first: &Path, second: Option<&Path>, anyway: bool) -> ExitCode {
+    let open = |folder: &Path| match RunFolder::open(folder) {
+        Ok((_, summary)) => Ok(summary),
+        Err(error) => Err(fail(&error.to_string(), exit::BAD_INPUT)),
+    };
+    let (first, second) = match (open(first), second.map(open).transpose()) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(code), _) | (_, Err(code)) => return code,
+    };
+    let compared = match &second {
+        Some(second) => compare::runs(&first, second),
+        None => compare::within(&first),
+    };
+    if (compared.refusals.is_empty() || anyway) && !compared.pairs.is_empty() {
+        print!("{}", compared.render());
+        return ExitCode::SUCCESS;
     }
+    let reasons = compared.refusals.join("\n  ");
+    let advice = if compared.pairs.is_empty() { "" } else { "\n--anyway shows it with footnotes" };
+    fail(&format!("not to be compared:\n  {reasons}{advice}"), exit::BAD_INPUT)
 }
