@@ -265,9 +265,11 @@ impl<P: Protocol> Cluster<P> {
     /// Sends over the network, which may lose, double, delay and reorder.
     fn travel(&mut self, twice_percent: u64, event: impl Fn(&Self) -> Event) {
         let copies = 1 + u64::from(self.faulty && self.random.percent(twice_percent));
-        for _ in 0..copies {
+        for copy in 0..copies {
             if !(self.faulty && self.random.percent(self.plan.loss_percent)) {
-                let delay_ns = self.random.between(20 * MICROSECOND, self.plan.network_ns_max);
+                let Plan { network_ns_max, straggler_ns_max, .. } = self.plan;
+                let most_ns = if copy == 0 { network_ns_max } else { straggler_ns_max };
+                let delay_ns = self.random.between(20 * MICROSECOND, most_ns.max(network_ns_max));
                 let event = event(self);
                 self.after(delay_ns, event);
             }

@@ -4,9 +4,11 @@
 //! `scripts/mutants` runs the one test of this file with more trials and shows its table.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic;
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Instant;
+use std::{fmt, io};
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
@@ -80,7 +82,7 @@ struct Mutant {
     name: &'static str,
     /// The checks that are meant to notice it. A seed that fails otherwise does not count.
     checks: &'static [Check],
-    run: Box<dyn Fn(u64) -> Option<Check>>,
+    run: Box<dyn Fn(u64) -> Option<Check> + Sync>,
 }
 
 type Row = (&'static str, Mutation, &'static [Check]);
@@ -182,9 +184,6 @@ const RAFT: &[Row] = &[
     ("counts repeated agreements", Mutation::CountsRepeats(6), ANY),
     ("votes whatever the log lacks", Mutation::IgnoresLogs, ANY),
     ("votes twice in a term", Mutation::VotesTwice, ANY),
-    ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
-    ("counts votes of old terms", Mutation::CountsOldVotes, ANY),
-    ("counts agreements of old terms", Mutation::CountsOldAgreements, ANY),
     ("takes entries that do not fit", Mutation::SkipsTheLogCheck, ANY),
     ("agrees without storing", Mutation::AgreesWithoutStoring, ANY),
     ("keeps entries in conflict", Mutation::KeepsConflicts, ANY),
@@ -285,6 +284,13 @@ const ABD: &[Row] = &[
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
 
+/// What only messages that come terms later bring about.
+const RAFT_OF_OLD_TERMS: &[Row] = &[
+    ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
+    ("counts votes of old terms", Mutation::CountsOldVotes, ANY),
+    ("counts agreements of old terms", Mutation::CountsOldAgreements, ANY),
+];
+
 const CHECKER: &[Row] = &[
     ("stale read", Mutation::Records(Damage::StaleRead), HISTORY),
     ("value from nowhere", Mutation::Records(Damage::ReadFromNowhere), HISTORY),
@@ -302,6 +308,7 @@ fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, |seed| seed * 8 + 6));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, |seed| seed * 8 + 3));
@@ -379,11 +386,46 @@ fn trials() -> u64 {
     std::env::var("SYNOD_TRIALS").map_or(TRIALS, |trials| trials.parse().expect("a number"))
 }
 
-/// Mutants panic often, which is no news on this thread.
+/// What all mutants came to, each on one of as many threads as there are cores.
+fn trials_of_all(mutants: &[Mutant]) -> Vec<Trials> {
+    let (count, next) = (trials(), AtomicUsize::new(0));
+    let worker = || {
+        let mut results = Vec::new();
+        while let Some((index, mutant)) = claim(&next, mutants) {
+            let begin = Instant::now();
+            results.push((index, Trials::of(mutant, count)));
+            let Mutant { protocol, name, .. } = mutant;
+            let seconds = begin.elapsed().as_secs_f64();
+            eprintln!("{}/{} {protocol}: {name}, {seconds:.1} s", index + 1, mutants.len());
+        }
+        results
+    };
+    let mut results = thread::scope(|scope| {
+        let workers = (0..thread::available_parallelism().map_or(1, usize::from))
+            .map(|_| thread::Builder::new().name(WORKER.into()).spawn_scoped(scope, worker))
+            .collect::<Vec<_>>();
+        let results = |worker: io::Result<ScopedJoinHandle<'_, _>>| {
+            worker.expect("a thread can be had").join().expect("it catches the panics of mutants")
+        };
+        workers.into_iter().flat_map(results).collect::<Vec<_>>()
+    });
+    results.sort_by_key(|&(index, _)| index);
+    results.into_iter().map(|(_, trials)| trials).collect()
+}
+
+fn claim<'m>(next: &AtomicUsize, mutants: &'m [Mutant]) -> Option<(usize, &'m Mutant)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, mutants.get(index)?))
+}
+
+/// The name of the threads that run mutants.
+const WORKER: &str = "mutants";
+
+/// Mutants panic often, which is no news on their threads.
 fn silence_panics() {
-    let (usual, here) = (panic::take_hook(), thread::current().id());
+    let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if thread::current().id() != here {
+        if thread::current().name() != Some(WORKER) {
             usual(panic);
         }
     }));
@@ -391,24 +433,18 @@ fn silence_panics() {
 
 #[test]
 fn every_mutant_is_noticed() {
-    let (mutants, trials) = (mutants(), trials());
+    let mutants = mutants();
     silence_panics();
+    let results = trials_of_all(&mutants);
+    drop(panic::take_hook());
     println!("\n{:<13} {:<38} {:<24} median   p95   max", "protocol", "mutant", "killed by");
-    let (mut seeds, mut survivors) = (Vec::new(), 0);
-    for (index, mutant) in mutants.iter().enumerate() {
-        eprintln!("{}/{} {}: {}", index + 1, mutants.len(), mutant.protocol, mutant.name);
-        let result = Trials::of(mutant, trials);
-        let row = format!(
-            "{:<13} {:<38} {:<24} {}",
-            mutant.protocol,
-            mutant.name,
-            result.killers(),
-            result.figures()
-        );
+    for (Mutant { protocol, name, .. }, result) in mutants.iter().zip(&results) {
+        let (killers, figures) = (result.killers(), result.figures());
+        let row = format!("{protocol:<13} {name:<38} {killers:<24} {figures}");
         println!("{}", row.trim_end());
-        survivors += usize::from(result.survived > 0);
-        seeds.extend(result.seeds);
     }
+    let survivors = results.iter().filter(|result| result.survived > 0).count();
+    let mut seeds: Vec<_> = results.into_iter().flat_map(|result| result.seeds).collect();
     seeds.sort_unstable();
     println!(
         "{} mutants, {} killed; seeds to kill over all trials: median {}, p95 {}",
@@ -417,6 +453,5 @@ fn every_mutant_is_noticed() {
         percentile(&seeds, 50),
         percentile(&seeds, 95)
     );
-    drop(panic::take_hook());
     assert_eq!(survivors, 0, "so many mutants survived");
 }

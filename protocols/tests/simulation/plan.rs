@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) loss_percent: u64,
     pub(crate) twice_percent: u64,
     pub(crate) network_ns_max: u64,
+    /// How late the second of two copies may be, if later than that.
+    pub(crate) straggler_ns_max: u64,
     pub(crate) disk_ns_max: u64,
     pub(crate) faults: Faults,
     pub(crate) faults_every_ns: u64,
@@ -67,6 +69,7 @@ impl Plan {
             loss_percent: random.pick(&[0, 0, 2, 10, 25]),
             twice_percent: random.pick(&[0, 5, 20]),
             network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND, 2 * MILLISECOND]),
+            straggler_ns_max: 0,
             disk_ns_max: random.pick(&[10 * MICROSECOND, 300 * MICROSECOND, 3 * MILLISECOND]),
             faults: Faults::Mixed,
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
@@ -130,7 +133,16 @@ impl Plan {
                 faults_every_ns: MILLISECOND,
                 ..self.crowded::<P>(3, random)
             },
-            _ => self,
+            // What was said in terms long gone is heard now.
+            _ => Self {
+                twice_percent: 90,
+                network_ns_max: 300 * MICROSECOND,
+                straggler_ns_max: 40 * MILLISECOND,
+                disk_ns_max: 300 * MICROSECOND,
+                faults: Faults::Partitions,
+                faults_every_ns: 5 * MILLISECOND,
+                ..self.crowded::<P>(3, random)
+            },
         }
     }
 
