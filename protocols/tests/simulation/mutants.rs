@@ -387,6 +387,7 @@ fn trials() -> u64 {
 }
 
 /// What all mutants came to, each on one of as many threads as there are cores.
+#[expect(clippy::disallowed_methods, reason = "how long each takes on this machine is shown")]
 fn trials_of_all(mutants: &[Mutant]) -> Vec<Trials> {
     let (count, next) = (trials(), AtomicUsize::new(0));
     let worker = || {
