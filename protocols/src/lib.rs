@@ -8,7 +8,7 @@
 //! 2. [`protocol`]: the contract, [`Protocol`](protocol::Protocol) and
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
-//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol, on [`registers`].
 //! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ pub mod command;
 pub mod log;
 pub mod protocol;
 pub mod reads;
+pub mod registers;
 pub mod types;
 pub mod window;
 pub mod wire;
