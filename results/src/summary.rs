@@ -10,6 +10,7 @@ use crate::check::{Consistency, Rule, Staleness, Verdict};
 use crate::environment::Environment;
 use crate::history::Kind;
 use crate::record::LatencyTotals;
+use crate::units;
 
 /// The version of the document that this build writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,6 +43,14 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// How long it warmed up before it was measured. The series of results have these seconds at
+    /// their beginning, while faults count from the end of them.
+    #[must_use]
+    pub fn warm_up_seconds(&self) -> f64 {
+        let warm_up = self.workload.pointer("/phases/warm_up").and_then(serde_json::Value::as_str);
+        warm_up.and_then(units::seconds).unwrap_or(0.0)
+    }
+
     /// Whether all of it was run, and every history and every gate passed.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -338,8 +347,7 @@ impl VerdictSummary {
         match self {
             Self::Unchecked => "not checked".to_owned(),
             Self::Linearizable { operations, keys, methods, seconds } => {
-                let (operations, keys) =
-                    (crate::units::grouped(*operations), crate::units::grouped(*keys));
+                let (operations, keys) = (units::grouped(*operations), units::grouped(*keys));
                 let methods = if methods.is_empty() { "zones" } else { methods };
                 format!(
                     "linearizable: yes, {operations} ops, {keys} keys, {methods}, {seconds:.1} s"
@@ -348,7 +356,7 @@ impl VerdictSummary {
             Self::Weaker { promise, operations, staleness, seconds, .. } => format!(
                 "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
                 promise.name(),
-                crate::units::grouped(*operations),
+                units::grouped(*operations),
             ),
             Self::Violation { promise, key, rule, .. } => {
                 format!("NOT {}: key {key}: {}", promise.name().to_uppercase(), rule.words())

@@ -17,15 +17,16 @@ pub fn show(summary: &Summary, colors: bool) -> String {
     for result in &summary.results {
         if !result.series.is_empty() {
             text.push('\n');
-            text.push_str(&strips(result));
+            text.push_str(&strips(result, summary.warm_up_seconds()));
         }
     }
     text
 }
 
-/// Throughput and the 99th percentile over time, each from 0 to its maximum, and the faults.
+/// Throughput and the 99th percentile over time, each from 0 to its maximum, and the faults. The
+/// strips begin with the warm-up.
 #[must_use]
-pub fn strips(result: &ProtocolResult) -> String {
+pub fn strips(result: &ProtocolResult, warm_up_seconds: f64) -> String {
     let seconds_per_bar = result.series.len().div_ceil(STRIP_MAX).max(1);
     let strip = |values: Vec<f64>| {
         let bars: Vec<f64> = values
@@ -44,10 +45,12 @@ pub fn strips(result: &ProtocolResult) -> String {
     if !result.faults.is_empty() {
         let mut marks = vec![' '; ops.chars().count()];
         for fault in &result.faults {
-            // A fault before or after the measured seconds has no place on the strip.
+            // A fault counts from the end of the warm-up; one that came later than the last second
+            // has no place on the strip.
             let at = (0..marks.len()).find(|&bar| {
                 let begin_s = (bar * seconds_per_bar) as f64;
-                (begin_s..begin_s + seconds_per_bar as f64).contains(&fault.at_s)
+                (begin_s..begin_s + seconds_per_bar as f64)
+                    .contains(&(fault.at_s + warm_up_seconds))
             });
             if let Some(at) = at {
                 marks[at] = '^';
@@ -92,6 +95,9 @@ mod tests {
         let text = show(&summary, false);
         assert!(text.contains("  ops/s ██ ▁▄ up to 800\n"), "{text}");
         assert!(text.contains("  fault   ^\n  2.2 s: kill n1: exit by signal 9\n"), "{text}");
+        summary.workload = serde_json::json!({ "phases": { "warm_up": "1s" } });
+        let text = show(&summary, false);
+        assert!(text.contains("  fault    ^\n"), "{text}");
         summary.results[0].series = vec![Second { ops: 7, ..Second::default() }; 1000];
         crate::table::tests::assert_narrow(&show(&summary, false));
     }

@@ -40,6 +40,17 @@ pub fn figure(number: f64) -> String {
     format!("{number:.decimals$}")
 }
 
+/// A duration as workloads write it, in seconds: `500ms`, `1s`, `2m`, `0`.
+#[must_use]
+pub fn seconds(text: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 6] =
+        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let parsed = UNITS.iter().find_map(|(unit, factor)| {
+        Some(text.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
+    });
+    parsed.or_else(|| (text.trim() == "0").then_some(0.0))
+}
+
 fn scaled(number: f64, units: &[(f64, &str)], small: &str) -> String {
     for (size, unit) in units {
         if number.abs() >= 0.9995 * size {
@@ -69,6 +80,10 @@ mod tests {
         ] {
             assert_eq!(nanoseconds(number), text);
         }
+        for (text, number) in [("500ms", 0.5), ("1s", 1.0), ("2m", 120.0), ("0", 0.0)] {
+            assert_eq!(seconds(text), Some(number));
+        }
+        assert_eq!((seconds("fast"), seconds("1 day")), (None, None));
         assert_eq!(count(1_234_567.0), "1.23 M");
         assert_eq!(count(99_960.0), "100 k");
         assert_eq!(figure(0.12345), "0.123");

@@ -18,6 +18,7 @@ pub fn charts(source: &Source) -> Vec<Chart> {
             }
         }
         None => {
+            charts.push(repeats_apart(source));
             charts.push(percentiles(source));
             charts.extend(over_time(source));
         }
@@ -35,6 +36,28 @@ fn name_of(run: &Run, result: &ProtocolResult) -> String {
         format!("{} #{}", result.label, result.repeat + 1)
     } else {
         result.label.clone()
+    }
+}
+
+/// Each repeat of a run as a point: how far repeats lie apart, beside how far protocols do.
+fn repeats_apart(source: &Source) -> Chart {
+    let point =
+        |result: &&ProtocolResult| (result.overall.ops_per_second, result.overall.p99_ns as f64);
+    let series = labels(source).into_iter().map(|label| Series {
+        name: label.to_owned(),
+        points: repeats(source, 0, label).iter().map(point).collect(),
+    });
+    Chart {
+        id: "latency-throughput".to_owned(),
+        title: "Latency against throughput, repeat by repeat".to_owned(),
+        note:
+            "A point for each repeat. Protocols whose points lie among each other cannot be told \
+               apart."
+                .to_owned(),
+        x: axis("operations per second", Unit::Plain, false),
+        y: axis("p99", Unit::Nanoseconds, true),
+        series: series.collect(),
+        marks: Vec::new(),
     }
 }
 
@@ -59,8 +82,13 @@ fn percentiles(source: &Source) -> Chart {
 fn over_time(source: &Source) -> [Chart; 2] {
     let chart = |id: &str, title: &str, y: Axis, figure: fn(&crate::summary::Second) -> f64| {
         let series = source.results().into_iter().map(|(run, _, result)| {
+            let warm_up = run.summary.warm_up_seconds();
+            // After the measured time clients end one after the other.
+            let end = result.measured_seconds + f64::EPSILON;
             let seconds = result.series.iter().enumerate();
-            let points = seconds.map(|(second, figures)| (second as f64 + 0.5, figure(figures)));
+            let points = seconds
+                .map(|(second, figures)| (second as f64 + 0.5 - warm_up, figure(figures)))
+                .filter(|(middle, _)| middle + 0.5 <= end);
             Series { name: name_of(run, result), points: points.collect() }
         });
         let faults = source.results().into_iter().flat_map(|(run, _, result)| {
@@ -73,8 +101,8 @@ fn over_time(source: &Source) -> [Chart; 2] {
         Chart {
             id: id.to_owned(),
             title: title.to_owned(),
-            note: "Seconds count from the start of the measurement. Lines from top to bottom are \
-                   faults."
+            note: "Seconds count from the start of the measurement; before 0 is the warm-up. \
+                   Lines from top to bottom are faults."
                 .to_owned(),
             x: axis("time", Unit::Seconds, false),
             y,

@@ -29,11 +29,12 @@ pub fn render(source: &Source) -> String {
     );
     html.push_str(&heading(source));
     section(&mut html, "glance", "At a glance", &tables::at_a_glance(source));
+    section(&mut html, "findings", "What the repeats can tell", &tables::findings(source));
     section(&mut html, "surface", "Over both", &tables::heat_maps(source));
     for chart in &charts {
         html.push_str(&figure(chart));
     }
-    section(&mut html, "costs", "Costs", &tables::costs(source));
+    section(&mut html, "costs", "Costs", &(tables::costs(source) + &tables::threads(source)));
     section(&mut html, "trust", "Verdicts and gates", &trust(source));
     section(&mut html, "machine", "Machine", &machine(source));
     section(&mut html, "again", "How to run it again", &again(source));

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use super::chart::Chart;
 use super::source::Source;
 use crate::check::escaped;
+use crate::compare;
+use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
-use crate::table::{ROWS, by_label, spread};
+use crate::table::{ROWS, Row, by_label, spread};
 use crate::units;
 
 /// An HTML table whose first column names the rows.
@@ -42,6 +44,7 @@ pub(super) fn at_a_glance(source: &Source) -> String {
 }
 
 fn protocols(source: &Source) -> String {
+    let seed = source.runs[0].summary.seed;
     let results = &source.runs[0].summary.results;
     let protocols = by_label(results);
     let labels = protocols.iter().map(|(label, _)| (*label).to_owned());
@@ -50,19 +53,81 @@ fn protocols(source: &Source) -> String {
         .iter()
         .map(|row| {
             let cells = protocols.iter().map(|(_, results)| match spread(row.figure, results) {
-                Some((least, median, most)) if results.len() > 1 => format!(
-                    "{} ({} to {})",
-                    (row.print)(median),
-                    (row.print)(least),
-                    (row.print)(most)
-                ),
-                Some((_, median, _)) => (row.print)(median),
+                Some((_, median, _)) => with_interval(row, results, median, seed),
                 None => "-".to_owned(),
             });
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         })
         .collect();
-    table("The median of the repeats, and from the least to the most", &header, &rows)
+    table("The median of the repeats, and its 95 % bootstrap interval", &header, &rows)
+}
+
+fn with_interval(row: &Row, results: &[&ProtocolResult], median: f64, seed: u64) -> String {
+    let values: Vec<f64> = results.iter().filter_map(|result| (row.figure)(result)).collect();
+    let print = row.print;
+    match bootstrap::median_interval(&values, seed) {
+        Some(ends) => format!("{} ({} to {})", print(median), print(ends.low), print(ends.high)),
+        None => print(median),
+    }
+}
+
+/// What the repeats can tell of the protocols of a run.
+pub(super) fn findings(source: &Source) -> String {
+    let summary = &source.runs[0].summary;
+    if source.suite.is_some() || by_label(&summary.results).len() < 2 {
+        return String::new();
+    }
+    let compared = compare::within(summary);
+    let rows: Vec<Vec<String>> = compared
+        .pairs
+        .iter()
+        .flat_map(|pair| pair.findings.iter().map(move |finding| (pair, finding)))
+        .map(|(pair, finding)| {
+            let ends =
+                |(low, high)| format!("{} to {}", compare::percent(low), compare::percent(high));
+            vec![
+                format!("{}: {}", pair.title, finding.figure),
+                finding.says.words().to_owned(),
+                compare::percent(finding.percent),
+                finding.interval.map_or_else(|| "-".to_owned(), ends),
+                units::figure(finding.p),
+            ]
+        })
+        .collect();
+    let header = ["", "it is", "change", "95 % interval", "p, corrected"].map(str::to_owned);
+    let mut html = table("Faster, slower, or cannot tell", &header, &rows);
+    let few = compared.repeats_wanted().map(|repeats| {
+        format!("There are too few repeats to tell anything: {repeats} of each could.")
+    });
+    let refusals = compared.refusals.iter().map(|why| format!("Not to be compared: {why}."));
+    for sentence in few.into_iter().chain(refusals) {
+        let _infallible = writeln!(html, "<p class=\"small\">{}</p>", escaped(&sentence));
+    }
+    html
+}
+
+/// Processor time of each thread of a run's first repeats: one that is full is the limit.
+pub(super) fn threads(source: &Source) -> String {
+    if source.suite.is_some() {
+        return String::new();
+    }
+    let protocols = by_label(&source.runs[0].summary.results);
+    let rows: Vec<Vec<String>> = protocols
+        .iter()
+        .flat_map(|(label, results)| {
+            results[0].threads.iter().map(move |it| (label, results[0], it))
+        })
+        .map(|(label, result, thread)| {
+            let share = thread.cpu_seconds / result.measured_seconds.max(f64::MIN_POSITIVE);
+            vec![
+                format!("{label}: {}", thread.name),
+                format!("{} s", units::figure(thread.cpu_seconds)),
+                format!("{:.0} %", share * 100.0),
+            ]
+        })
+        .collect();
+    let header = ["", "processor time", "of the measured time"].map(str::to_owned);
+    table("Each thread, first repeat", &header, &rows)
 }
 
 fn points(source: &Source, suite: &Suite) -> String {
