@@ -96,6 +96,13 @@ impl<K: Copy + PartialEq> Rounds<K> {
         self.places.iter().position(|round| round.phase.is_none())
     }
 
+    /// The round in this phase that asked first, if there is one.
+    #[must_use]
+    pub fn oldest(&self, phase: K) -> Option<usize> {
+        let of_phase = |&place: &usize| self.places[place].phase == Some(phase);
+        (0..self.places.len()).filter(of_phase).min_by_key(|&place| self.places[place].asked_at)
+    }
+
     /// Begins a round at a free place, under a name that no other round of this life has. The batch
     /// and the question are given back when it is closed.
     pub fn begin(&mut self, place: usize, life: u16, phase: K, batch: Payload, question: Payload) {
