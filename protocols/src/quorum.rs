@@ -34,7 +34,7 @@ use crate::registers::coordinator::Coordinator;
 use crate::registers::items::{Answer, Entry, QueryItem};
 use crate::registers::rounds::{Answers, Rounds};
 use crate::registers::{self, Record, command_at_offset, reply_to_written, write_entries};
-use crate::types::{Payload, ReplicaId, Replicas, Time};
+use crate::types::{Payload, ReplicaId, Replicas, Tag, Time};
 use crate::wire_enum;
 
 mod clock;
@@ -436,8 +436,11 @@ impl Quorum {
             let command = command_at_offset(cx.bytes(round.batch), command_at);
             command_at += command.encoded_bytes();
             let (newest, holders) = answers.newest(true, cx);
-            // A write quorum of holders has it durably: nobody reads an older one later.
-            let is_settled = if holders == round.answered {
+            // A write quorum of holders has it durably: nobody reads an older one later. Of a key that
+            // was never written there is no older one.
+            let is_settled = if newest.tag == Tag::ZERO {
+                true
+            } else if holders == round.answered {
                 all_are_enough
             } else {
                 self.quorums.votes.of(holders) >= self.quorums.write
