@@ -3,6 +3,7 @@
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
@@ -24,8 +25,15 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 6] =
-    [Unreplicated::NAME, MultiPaxos::NAME, Raft::NAME, Viewstamped::NAME, Zab::NAME, Abd::NAME];
+pub const NAMES: [&str; 7] = [
+    Unreplicated::NAME,
+    MultiPaxos::NAME,
+    Raft::NAME,
+    Viewstamped::NAME,
+    Zab::NAME,
+    Abd::NAME,
+    Quorum::NAME,
+];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
 pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
@@ -36,6 +44,7 @@ pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
         Viewstamped::NAME => Some(what.visit::<Viewstamped>()),
         Zab::NAME => Some(what.visit::<Zab>()),
         Abd::NAME => Some(what.visit::<Abd>()),
+        Quorum::NAME => Some(what.visit::<Quorum>()),
         _ => None,
     }
 }

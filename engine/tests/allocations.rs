@@ -25,6 +25,7 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{
     Config, Default as DefaultValue, PARAMETERS_MAX, Protocol, Service,
 };
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
 use synod_protocols::viewstamped::Viewstamped;
@@ -77,6 +78,13 @@ fn turns_of_a_log_protocol_with_a_disk_take_no_memory() {
 fn turns_of_a_register_protocol_with_a_disk_take_no_memory() {
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<Abd>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_quorums_of_votes_take_no_memory() {
+    assert_no_allocation::<Quorum>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<Quorum>(Some(folder.path()), 100);
 }
 
 #[test]

@@ -38,6 +38,12 @@ fn wrong_input_is_told_and_ends_with_2() {
             "workload.yaml:2:",
         ),
         ("protocols: [abd]\n", &["--set", "load.clients=0"], "load.clients"),
+        (
+            "protocols:\n  - quorum: { votes: 21 }\n",
+            &[],
+            "workload.yaml:2:22: protocols.0.quorum.votes",
+        ),
+        ("protocols:\n  - quorum: { write_quorum: 4 }\n", &[], "must not be more than the votes"),
         ("protocols: [abd]\nload: { mix: { add: 100% } }\n", &[], "load.mix"),
     ] {
         let (code, said) = check(yaml, arguments);

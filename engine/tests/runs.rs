@@ -45,7 +45,7 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 fn every_protocol_in_memory() {
     let bench = workload(
         "durability: none",
-        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, quorum, raft, viewstamped, zab",
         SMALL,
         "",
     );
@@ -59,7 +59,7 @@ fn every_protocol_in_memory() {
 fn every_protocol_on_disk() {
     let bench = workload(
         "durability: group",
-        "unreplicated, multi_paxos, abd, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, quorum, raft, viewstamped, zab",
         SMALL,
         "",
     );
@@ -78,8 +78,12 @@ fn unix_sockets_and_sleeping_replicas() {
 fn everything_in_one_process() {
     for wait in ["auto", "block"] {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
-        let bench =
-            workload(&cluster, "multi_paxos, abd, unreplicated, raft, viewstamped, zab", SMALL, "");
+        let bench = workload(
+            &cluster,
+            "multi_paxos, abd, quorum, unreplicated, raft, viewstamped, zab",
+            SMALL,
+            "",
+        );
         let summary = assert_linearizable(&bench);
         assert!(summary.results.iter().all(|result| result.transport == "memory"));
         assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
@@ -156,6 +160,14 @@ fn killed_replicas_come_back() {
             assert_eq!(result.faults.len(), 2, "one kill and one restart");
         }
     }
+}
+
+#[test]
+fn replicas_without_a_leader_come_back() {
+    let faults = "faults: [{ at: 400ms, action: kill, target: random, restart_after: 200ms }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    let summary = assert_linearizable(&workload(SMALL_LOG, "abd, quorum", &load, faults));
+    assert!(summary.results.iter().all(|result| result.faults.len() == 2));
 }
 
 #[test]
@@ -260,7 +272,9 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in evidence_of("multi_paxos, abd, unreplicated, raft, viewstamped, zab", fault) {
+    for evidence in
+        evidence_of("multi_paxos, abd, quorum, unreplicated, raft, viewstamped, zab", fault)
+    {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

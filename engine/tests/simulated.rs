@@ -3,8 +3,9 @@
 
 use std::process::Command;
 
+use synod_results::check::Consistency;
 use synod_results::run_folder::RunFolder;
-use synod_results::summary::Summary;
+use synod_results::summary::{Summary, VerdictSummary};
 
 /// The way between two simulated machines.
 const HOP_NS: u64 = 15_000;
@@ -70,5 +71,36 @@ fn groups_and_load_threads_are_machines_of_their_own() {
     for result in &summary.results {
         assert!(result.verdict.is_pass(), "{}: {:?}", result.label, result.verdict);
         assert_eq!(result.threads.len(), 3 * 2 + 2);
+    }
+}
+
+/// Three replicas with such quorums, a few hot keys, and links that are slow and overtake each other.
+fn quorums(parameters: &str) -> Summary {
+    let protocols = format!("protocols=[{{ quorum: {{ {parameters} }} }}]");
+    let link = "cluster.links={ all: { delay: 1ms, jitter: 1ms, reorder: true } }";
+    let load = ["load.clients=64", "load.connections=3", "load.arrival.open.rate=2k"];
+    let set = [&[&protocols, link, "phases.measure=10s", "load.keys.count=5"], &load[..]].concat();
+    simulate("simulated/steady.yaml", &set)
+}
+
+#[test]
+fn quorums_that_do_not_meet_are_found_eventual_and_how_stale_their_reads_were() {
+    let summary = quorums("read_quorum: 1, write_quorum: 1, write_back: false");
+    let VerdictSummary::Weaker { promise, staleness, .. } = &summary.results[0].verdict else {
+        panic!("{:?}", summary.results[0].verdict);
+    };
+    assert_eq!(*promise, Consistency::Eventual);
+    assert!(staleness.stale > 0 && staleness.writes_max > 0 && staleness.ns_max > 0);
+    let said = synod_results::table::render(&summary, false);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("eventual: yes, not linearizable"), "{said}");
+    assert!(said.contains(&staleness.to_string()), "{said}");
+}
+
+#[test]
+fn quorums_that_meet_keep_what_their_parameters_promise() {
+    for parameters in ["votes: 211", "write_back: false", "read_quorum: 3, write_quorum: 1"] {
+        let summary = quorums(parameters);
+        assert!(summary.results[0].verdict.is_pass(), "{:?}", summary.results[0].verdict);
     }
 }

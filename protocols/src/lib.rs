@@ -8,7 +8,8 @@
 //! 2. [`protocol`]: the contract, [`Protocol`](protocol::Protocol) and
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
-//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol.
+//! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol, on [`registers`].
+//!    [`quorum`] is the latter with other quorums.
 //! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,12 +23,14 @@ pub mod command;
 pub mod log;
 pub mod protocol;
 pub mod reads;
+pub mod registers;
 pub mod types;
 pub mod window;
 pub mod wire;
 
 pub mod abd;
 pub mod multi_paxos;
+pub mod quorum;
 pub mod raft;
 pub mod unreplicated;
 pub mod viewstamped;

@@ -10,8 +10,10 @@ use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId, Status};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{
-    Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Register, Service,
+    Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Reads, Register,
+    Service,
 };
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 use synod_protocols::unreplicated::Unreplicated;
@@ -32,7 +34,8 @@ pub fn protocol_step(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
     match first % 16 {
         0 => World::<Unreplicated>::new(1).run(rest),
-        1 | 2 => World::<Abd>::new(3).run(rest),
+        1 => World::<Abd>::new(3).run(rest),
+        2 => World::<Quorum>::new(3).run(rest),
         3 => World::<Abd>::new(5).run(rest),
         4 => World::<MultiPaxos>::new(2).run(rest),
         5 => World::<MultiPaxos>::new(5).run(rest),
@@ -83,6 +86,7 @@ struct Store {
 
 struct World<P: Protocol> {
     replicas: Vec<(P, Store)>,
+    parameters: [u64; PARAMETERS_MAX],
     shared: Shared<P>,
     sequence: u64,
 }
@@ -113,6 +117,7 @@ impl<P: Protocol> World<P> {
         let ids = 0..u8::try_from(replicas).expect("few");
         let mut world = Self {
             replicas: ids.map(|id| (P::new(&config(id)), Store::default())).collect(),
+            parameters,
             shared: Shared {
                 now: Time(1),
                 draws: 0,
@@ -169,7 +174,11 @@ impl<P: Protocol> World<P> {
     }
 
     fn request(&mut self, replica: usize, what: u8) {
-        if self.replicas[replica].0.room() == 0 {
+        let apart = P::reads(&self.parameters) != Reads::Ordered;
+        let gets_only = apart && what.is_multiple_of(2);
+        let protocol = &self.replicas[replica].0;
+        let room = if gets_only { protocol.reads_room() } else { protocol.room() };
+        if room == 0 {
             return;
         }
         let registers = P::SERVICE == Service::Registers;
@@ -178,7 +187,8 @@ impl<P: Protocol> World<P> {
         for _ in 0..commands {
             self.sequence += 1;
             let op = match self.sequence % 4 {
-                0 => Op::Get,
+                _ if gets_only => Op::Get,
+                0 if !apart => Op::Get,
                 1 => Op::Delete,
                 2 if !registers => Op::Add,
                 _ => Op::Put,
@@ -192,7 +202,8 @@ impl<P: Protocol> World<P> {
                 .encode(&mut batch);
         }
         let batch = Payload { commands, ..self.shared.keep(batch) };
-        self.step(replica, Input::Requests(batch));
+        let input = if gets_only { Input::Reads(batch) } else { Input::Requests(batch) };
+        self.step(replica, input);
     }
 
     fn install(&mut self, which: usize) {

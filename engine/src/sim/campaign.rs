@@ -306,6 +306,7 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
 mod tests {
     use super::*;
     use synod_protocols::multi_paxos::MultiPaxos;
+    use synod_protocols::quorum::Quorum;
 
     /// What went wrong with each of these once: clients that asked so often that a slow cluster had
     /// no time for anything else; a replica that lost its disk while another still needed what only
@@ -317,6 +318,11 @@ mod tests {
         for seed in ONCE_FAILED {
             let failure = run_caught::<MultiPaxos>(&Plan::draw::<MultiPaxos>(seed)).failure;
             assert_eq!(failure, None, "seed {seed}");
+        }
+        // A get wrote back that its key had never been written.
+        for seed in [86, 89, 107] {
+            let failure = run_caught::<Quorum>(&Plan::draw::<Quorum>(seed)).failure;
+            assert_eq!(failure, None, "quorum seed {seed}");
         }
     }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -193,6 +194,15 @@ const ABD: &[Row] = &[
     ("one sends registers for all others", Mutation::OneAnswersForAll(1), LOSSES, AGREEMENT),
 ];
 
+const QUORUM: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, CRASHES, HISTORY),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, HISTORY),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, AGREEMENT),
+    ("answers reads while lost", Mutation::AnswersWhileLost(1 << 1), LOSSES, AGREEMENT),
+    ("one sends registers for all others", Mutation::OneAnswersForAll(1), LOSSES, AGREEMENT),
+];
+
 fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
     let mutant = |&(name, mutation, shape, checks): &Row| {
         let run = move |seed| {
@@ -214,6 +224,7 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
+    mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
         assert!(!mutants.is_empty(), "there are no mutants of {wanted}");
@@ -326,4 +337,5 @@ fn the_plans_of_mutants_fail_only_with_something_broken() {
     assert_sound::<Viewstamped>();
     assert_sound::<Zab>();
     assert_sound::<Abd>();
+    assert_sound::<Quorum>();
 }

@@ -4,6 +4,7 @@
 //! all of them at once hides what only a few together can reach.
 
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
+use synod_protocols::quorum::votes::Votes;
 use synod_workloads::{
     Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Values, format_duration,
 };
@@ -339,14 +340,27 @@ impl Plan {
         usize::from(self.replicas) / 2 + 1
     }
 
-    /// A parameter that counts replicas is a quorum.
+    /// A parameter that counts replicas is a quorum. Where replicas have votes, it counts those, and
+    /// 0 is a majority of them: then a quorum is as small as it can be, and as large as it must be.
     fn quorums<P: Protocol>(&self) -> impl Iterator<Item = usize> {
+        let replicas = usize::from(self.replicas);
+        let weighted = P::PARAMETERS.iter().position(|parameter| parameter.name == "votes");
+        let votes = weighted.map(|place| {
+            Votes::read(self.parameters[place], replicas).expect("the parameters fit together")
+        });
         P::PARAMETERS
             .iter()
             .zip(self.parameters)
             .filter(|(parameter, _)| parameter.unit == protocol::Unit::Count)
             .filter(|(parameter, _)| parameter.name.ends_with("quorum"))
-            .map(|(_, value)| usize::try_from(value).expect("few"))
+            .flat_map(move |(_, value)| match votes {
+                None => [usize::try_from(value).expect("few"); 2],
+                Some(votes) => {
+                    let needed = if value == 0 { votes.total() / 2 + 1 } else { value };
+                    let (fewest, most) = votes.replicas(replicas, needed);
+                    [fewest, most]
+                }
+            })
     }
 }
 
@@ -374,6 +388,10 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
             };
             let other = match parameter.unit {
                 protocol::Unit::Duration => default / 4 + random.below(2 * default),
+                protocol::Unit::Count if parameter.name == "votes" => {
+                    // The first replica has some, so that there are as many digits as replicas.
+                    (1..replicas).fold(1 + random.below(3), |votes, _| votes * 10 + random.below(4))
+                }
                 protocol::Unit::Count => 1 + random.below(u64::from(replicas)),
                 protocol::Unit::Flag => random.below(2),
                 protocol::Unit::Choice(options) => random.below(options.len() as u64),

@@ -8,11 +8,11 @@ use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
 
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
-use crate::history;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
 use crate::replica::{Answer, Output, Packet, Replica};
+use crate::weaker;
 
 /// Operations that every client must finish after the faults end.
 const OPERATIONS_AFTER: usize = 3;
@@ -82,7 +82,8 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     if let Some(Mutation::Records(damage)) = plan.mutation {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
-    history::check(&cluster.clients.history)?;
+    let promise = P::consistency(plan.replicas, &plan.parameters);
+    weaker::check(&cluster.clients.history, promise)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();
     cluster.summary.unknown = cluster.clients.history.len() - cluster.summary.finished;

@@ -19,3 +19,4 @@ mod randomised;
 mod replica;
 mod store;
 mod transcripts;
+mod weaker;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use synod_protocols::abd;
 use synod_protocols::multi_paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::types::{Ballot, Reign, ReplicaId, Slot};
@@ -79,7 +78,9 @@ impl<P: Protocol> Replica<P> {
                 let me = self.config.id;
                 vec![misread_by_zab(mutation, mail, applied, log, me, packets)]
             }
-            Some(mutation) if P::NAME == "abd" => vec![misread_by_abd(mutation, mail)],
+            Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
+                vec![misread_by_registers(mutation, mail)]
+            }
             Some(_) | None => vec![mail],
         }
     }
@@ -321,15 +322,14 @@ fn misread_by_zab(
     }
 }
 
-fn misread_by_abd(mutation: Mutation, mail: Mail) -> Mail {
-    use abd::Message;
-    let message = Message::decode(&mail.message).expect("what was encoded");
+fn misread_by_registers(mutation: Mutation, mail: Mail) -> Mail {
+    let kind = mail.message[0];
     let (writer, bytes) = (mail.peer, &mail.payload.shared);
-    let shared = match (mutation, message) {
-        (Mutation::IgnoresWriteBacks, Message::Write { .. }) => {
+    let shared = match (mutation, kind) {
+        (Mutation::IgnoresWriteBacks, WRITE) => {
             entries(bytes).filter(|entry| entry[WRITER] == writer.0).flatten().copied().collect()
         }
-        (Mutation::TagsWithoutWriter, Message::Write { .. }) => {
+        (Mutation::TagsWithoutWriter, WRITE) => {
             let mut bytes = bytes.to_vec();
             let mut at = 0;
             while at < bytes.len() {
@@ -338,7 +338,7 @@ fn misread_by_abd(mutation: Mutation, mail: Mail) -> Mail {
             }
             bytes.into()
         }
-        (Mutation::WritesWithoutTags, Message::Query { .. }) => {
+        (Mutation::WritesWithoutTags, QUERY) => {
             let mut bytes = bytes.to_vec();
             for item in bytes.chunks_exact_mut(16).filter(|item| item[8] == 0) {
                 // A key that nobody has written.
@@ -351,10 +351,14 @@ fn misread_by_abd(mutation: Mutation, mail: Mail) -> Mail {
     Mail { payload: Bytes { shared, commands: mail.payload.commands }, ..mail }
 }
 
-/// Where an entry of ABD's `Write` names the writer: the lowest byte of its tag, behind the key.
+/// How ABD and the protocol of quorums number the question for tags, and that to write.
+const QUERY: u8 = 1;
+const WRITE: u8 = 3;
+
+/// Where an entry of a write names the writer: the lowest byte of its tag, behind the key.
 const WRITER: usize = 8;
 
-/// The entries of ABD's `Write`.
+/// The entries of a write.
 fn entries(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (entry, rest) = bytes.split_at_checked(entry_bytes(bytes))?;

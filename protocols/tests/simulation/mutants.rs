@@ -13,6 +13,7 @@ use std::{fmt, io};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -55,6 +56,8 @@ impl Check {
         let parts = [
             ("two values are chosen", Some(Self::Agreement)),
             ("is not linearizable", Some(Self::History)),
+            ("is not regular", Some(Self::History)),
+            ("is not eventual", Some(Self::History)),
             ("linearizability is unknown", None),
             ("no progress", Some(Self::Progress)),
             ("did not come to hold the same", Some(Self::Convergence)),
@@ -280,6 +283,29 @@ const ABD: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+const QUORUM: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, HISTORY),
+    ("answers reads before the disk", Mutation::SendsKindEarly(2), HISTORY),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(4), HISTORY),
+    ("lives before the disk", Mutation::SendsKindEarly(5), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets its lives", Mutation::ForgetsRecords(1), ANY),
+    ("forgets writes", Mutation::ForgetsRecords(2), HISTORY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("read without write-back", Mutation::IgnoresWriteBacks, HISTORY),
+    ("read of one replica", Mutation::ReadsLocally, HISTORY),
+    ("counts each answer twice", Mutation::CountsTwice(2), HISTORY),
+    ("counts repeated answers", Mutation::CountsRepeats(2), HISTORY),
+    ("counts each acknowledgement twice", Mutation::CountsTwice(4), HISTORY),
+    ("counts repeated acknowledgements", Mutation::CountsRepeats(4), HISTORY),
+    ("write without a query", Mutation::WritesWithoutTags, HISTORY),
+    ("tag without its writer", Mutation::TagsWithoutWriter, ANY),
+    ("older tag overwrites newer", Mutation::StoresOlderTags, HISTORY),
+    ("acknowledges what it ignores", Mutation::IgnoresWrites, HISTORY),
+    ("acknowledgements get lost", Mutation::DropsMessages(4), PROGRESS),
+    ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
+];
+
 /// What only leaders that are cut off, and come back, bring about.
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
@@ -313,6 +339,7 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, |seed| seed * 8 + 3));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
+    mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));

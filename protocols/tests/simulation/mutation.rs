@@ -104,7 +104,7 @@ pub(crate) enum Mutation {
 
     /// ABD: a replica acknowledges writes that it does not store.
     IgnoresWrites,
-    /// ABD: a replica stores what writers write, not what readers write back.
+    /// ABD, quorum: a replica stores what writers write, not what readers write back.
     IgnoresWriteBacks,
     /// ABD: a replica stores whatever comes, also below the tag that it has.
     StoresOlderTags,

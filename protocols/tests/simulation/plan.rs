@@ -1,6 +1,7 @@
 //! What one seed stands for: the group, the faults and the load.
 
 use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Unit};
+use synod_protocols::quorum::{Quorum, votes::Votes};
 use synod_protocols::types::ReplicaId;
 
 use crate::mutation::Mutation;
@@ -169,6 +170,9 @@ impl Plan {
 
 /// Short time-outs, and quorums of any two sizes that meet.
 fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAMETERS_MAX] {
+    if P::NAME == Quorum::NAME {
+        return quorums_of_votes(replicas, random);
+    }
     let mut parameters = [0; PARAMETERS_MAX];
     let replicas = replicas as u64;
     let phase1_quorum =
@@ -188,5 +192,29 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
         };
     }
     P::validate(usize::try_from(replicas).expect("a few"), &parameters).expect("they fit");
+    parameters
+}
+
+/// Votes and quorums of every kind: that meet or not, of one vote or of all.
+fn quorums_of_votes(replicas: usize, random: &mut Random) -> [u64; PARAMETERS_MAX] {
+    let mut parameters = [0; PARAMETERS_MAX];
+    if random.percent(30) {
+        // Whoever comes first has a vote.
+        parameters[3] = random.between(1, 3);
+        for _ in 1..replicas {
+            parameters[3] = parameters[3] * 10 + random.below(4);
+        }
+    }
+    let votes = Votes::read(parameters[3], replicas).expect("a digit for each").total();
+    parameters[0] = MILLISECOND;
+    if random.percent(50) {
+        parameters[1] = random.between(1, votes);
+        let meets = random.percent(60);
+        parameters[2] = if meets { votes + 1 - parameters[1] } else { random.between(1, votes) };
+    }
+    for flag in &mut parameters[4..7] {
+        *flag = u64::from(random.percent(75));
+    }
+    Quorum::validate(replicas, &parameters).expect("they fit");
     parameters
 }

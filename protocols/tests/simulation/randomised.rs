@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::Protocol;
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -67,6 +68,11 @@ fn unreplicated_survives_its_faults() {
 #[test]
 fn abd_survives_its_faults() {
     campaign::<Abd>(2_000);
+}
+
+#[test]
+fn quorum_survives_its_faults() {
+    campaign::<Quorum>(2_000);
 }
 
 #[test]

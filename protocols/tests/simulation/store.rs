@@ -94,6 +94,7 @@ impl Store {
 
     /// Writes a register unless it has a tag at least as large. One tag never has two values.
     pub(crate) fn write_register(&mut self, key: u64, tag: Tag, value: Value) {
+        assert!(tag > Tag::ZERO, "nothing was ever written with it");
         let (present, deleted, bytes) = self.register(key);
         if present == tag {
             assert_eq!((deleted, bytes), (value.deleted, &value.bytes[..]), "{tag:?} twice");

@@ -24,6 +24,7 @@ use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
+use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{ReplicaId, Slot};
 use synod_protocols::viewstamped::Viewstamped;
@@ -54,6 +55,10 @@ impl<P: Protocol> Script<P> {
             *place = match parameter.default {
                 DefaultValue::Majority => majority,
                 DefaultValue::Fixed(flag) if parameter.unit == Unit::Flag => flag,
+                DefaultValue::Fixed(count) if P::NAME == Quorum::NAME => match parameter.unit {
+                    Unit::Count => count,
+                    Unit::Duration | Unit::Flag | Unit::Choice(_) => *place,
+                },
                 DefaultValue::Fixed(_) => *place,
             };
         }
@@ -246,6 +251,11 @@ fn raft_transcripts() {
 #[test]
 fn abd_transcripts() {
     check::<Abd>();
+}
+
+#[test]
+fn quorum_transcripts() {
+    check::<Quorum>();
 }
 
 #[test]

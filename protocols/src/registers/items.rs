@@ -1,4 +1,4 @@
-//! What the payloads of ABD's messages hold: one item for each command of a round.
+//! What the payloads of a round's messages hold: one item for each command.
 //!
 //! Values are padded to 8 bytes, so that every item starts at a multiple of 8.
 
@@ -10,6 +10,7 @@ use crate::protocol::Register;
 use crate::types::{Payload, Tag};
 
 /// A value's length and whether it is a tombstone, in one word.
+#[inline]
 fn push_value(register: &Register<'_>, out: &mut Vec<u8>) {
     let shape = length_u32(register.value.len()) << 1 | u32::from(register.deleted);
     out.extend_from_slice(&u64::from(shape).to_le_bytes());
@@ -19,13 +20,16 @@ fn push_value(register: &Register<'_>, out: &mut Vec<u8>) {
 
 /// A value inside a payload.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value {
-    pub(super) deleted: bool,
-    pub(super) bytes: Payload,
+pub struct Value {
+    /// Whether it is a tombstone; the bytes are then its identity.
+    pub deleted: bool,
+    /// Its bytes, held as long as the payload is.
+    pub bytes: Payload,
 }
 
 impl Value {
     /// The value that starts at `at`, and where the next item starts.
+    #[inline]
     fn read(bytes: &[u8], payload: Payload, at: usize) -> (Self, usize) {
         let shape = u32_at(bytes, at);
         let length = index(u64::from(shape >> 1));
@@ -34,37 +38,45 @@ impl Value {
     }
 }
 
-/// One key of a `Query`: the key, and one bit for whether the value is wanted beside the tag.
-pub(super) struct QueryItem {
-    pub(super) key: u64,
-    pub(super) wants_value: bool,
+/// One key of a question: the key, and one bit for whether the value is wanted beside the tag.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryItem {
+    /// The key.
+    pub key: u64,
+    /// Whether the value is wanted.
+    pub wants_value: bool,
 }
 
 impl QueryItem {
     const BYTES: usize = 16;
 
-    pub(super) fn push(&self, out: &mut Vec<u8>) {
+    /// Appends the item to a question.
+    pub fn push(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.key.to_le_bytes());
         out.extend_from_slice(&u64::from(self.wants_value).to_le_bytes());
     }
 
     /// All items of a question.
-    pub(super) fn all(question: &[u8]) -> impl Iterator<Item = Self> {
+    pub fn all(question: &[u8]) -> impl Iterator<Item = Self> {
         question
             .chunks_exact(Self::BYTES)
             .map(|item| Self { key: u64_at(item, 0), wants_value: u64_at(item, 8) != 0 })
     }
 }
 
-/// One key of a `QueryAnswer`: the tag and, if it was wanted, the value.
+/// The answer to one key of a question: the tag and, if it was wanted, the value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
-    pub(super) tag: Tag,
-    pub(super) value: Value,
+pub struct Answer {
+    /// The tag of the write that the replica holds.
+    pub tag: Tag,
+    /// What was written; a tombstone without identity if the value was not wanted.
+    pub value: Value,
 }
 
 impl Answer {
-    pub(super) fn push(register: &Register<'_>, wants_value: bool, out: &mut Vec<u8>) {
+    /// Appends the answer of a replica that holds this register.
+    #[inline]
+    pub fn push(register: &Register<'_>, wants_value: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&register.tag.0.to_le_bytes());
         if wants_value {
             push_value(register, out);
@@ -72,12 +84,9 @@ impl Answer {
     }
 
     /// The answer that starts at `at`, and where the next one starts.
-    pub(super) fn read(
-        bytes: &[u8],
-        payload: Payload,
-        at: usize,
-        wants_value: bool,
-    ) -> (Self, usize) {
+    #[inline]
+    #[must_use]
+    pub fn read(bytes: &[u8], payload: Payload, at: usize, wants_value: bool) -> (Self, usize) {
         let tag = Tag(u64_at(bytes, at));
         if !wants_value {
             let value = Value { deleted: true, bytes: Payload::EMPTY };
@@ -88,23 +97,29 @@ impl Answer {
     }
 
     /// What a reader is told.
-    pub(super) fn status(&self) -> Status {
+    #[must_use]
+    pub fn status(&self) -> Status {
         if self.value.deleted { Status::Absent } else { Status::Ok }
     }
 }
 
-/// One register of a `Write`.
+/// One register that is to be written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) key: u64,
-    pub(super) tag: Tag,
+pub struct Entry {
+    /// The key.
+    pub key: u64,
+    /// The tag of the write.
+    pub tag: Tag,
     /// The command's place in its batch.
-    pub(super) index: u32,
-    pub(super) value: Value,
+    pub index: u32,
+    /// What is written.
+    pub value: Value,
 }
 
 impl Entry {
-    pub(super) fn push(key: u64, index: u32, register: &Register<'_>, out: &mut Vec<u8>) {
+    /// Appends an entry for the command at `index`.
+    #[inline]
+    pub fn push(key: u64, index: u32, register: &Register<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&key.to_le_bytes());
         out.extend_from_slice(&register.tag.0.to_le_bytes());
         out.extend_from_slice(&u64::from(index).to_le_bytes());
@@ -112,7 +127,9 @@ impl Entry {
     }
 
     /// The entry that starts at `at`, and where the next one starts.
-    pub(super) fn read(bytes: &[u8], payload: Payload, at: usize) -> (Self, usize) {
+    #[inline]
+    #[must_use]
+    pub fn read(bytes: &[u8], payload: Payload, at: usize) -> (Self, usize) {
         let (value, next) = Value::read(bytes, payload, at + 24);
         let entry = Self {
             key: u64_at(bytes, at),
