@@ -209,16 +209,20 @@ impl<S: Storage> Wal<S> {
 
     /// Bytes that can be appended now: any records whose [`Self::bytes_of`] add up to no more.
     pub fn room(&self) -> usize {
-        let (left, after) = match &self.staged {
-            Some(staged) => {
-                let full = Lsn(staged.base.0 + self.limits.write_bytes_max as u64);
-                (self.limits.write_bytes_max - staged.used, full)
-            }
-            None => (0, self.end),
-        };
+        let used = self.staged.as_ref().map_or(self.limits.write_bytes_max, |staged| staged.used);
         let fresh = self.limits.write_bytes_max - MARK_BYTES;
-        let ready = !self.free.is_empty() && self.segments.is_ready(self.base_after(after));
-        if ready { fresh } else { left }
+        let ready = !self.free.is_empty() && !self.is_full();
+        if ready { fresh } else { self.limits.write_bytes_max - used }
+    }
+
+    /// Whether no segment is ready for the write after the present one: only a cut of the log, or
+    /// [`Self::extend`], makes room then.
+    pub fn is_full(&self) -> bool {
+        let after = match &self.staged {
+            Some(staged) => Lsn(staged.base.0 + self.limits.write_bytes_max as u64),
+            None => self.end,
+        };
+        !self.segments.is_ready(self.base_after(after))
     }
 
     /// Bytes of the log that a record with its payload takes.

@@ -438,7 +438,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             && self
                 .wal
                 .as_ref()
-                .is_some_and(|wal| self.snapshots.is_due(wal.end(), self.state.next(), every_bytes))
+                .is_some_and(|wal| self.snapshots.is_due(wal, self.state.next(), every_bytes))
     }
 
     pub(super) fn begin_snapshot(&mut self) -> std::io::Result<()> {

@@ -80,11 +80,13 @@ struct Receiving {
 impl Snapshots {
     /// Whether so much was logged since the last snapshot that a new one is due, or what was got
     /// back from others has yet to be kept. One that is being received is better, unless this
-    /// replica, at `next`, has got there in another way.
-    pub(super) fn is_due(&self, end: Lsn, next: Slot, every_bytes: u64) -> bool {
+    /// replica, at `next`, has got there in another way, or has a full log: whoever sent it may be
+    /// gone, and a replica that has no room can learn nothing that would bring it there.
+    pub(super) fn is_due<S: Storage>(&self, wal: &Wal<S>, next: Slot, every_bytes: u64) -> bool {
+        let is_better = |receiving: &Receiving| receiving.slot > next && !wal.is_full();
         self.saving.is_none()
-            && self.receiving.as_ref().is_none_or(|receiving| receiving.slot <= next)
-            && (end.0 - self.checkpoint_end.0 >= every_bytes
+            && !self.receiving.as_ref().is_some_and(is_better)
+            && (wal.end().0 - self.checkpoint_end.0 >= every_bytes
                 || matches!(self.repair, Repair::Keeping(_)))
     }
 
@@ -330,4 +332,68 @@ pub(super) fn read(storage: &mut impl Storage, state: &State) -> Result<Option<F
         return Err(cut());
     }
     Ok(Some(Found { restored, from, slot }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::SnapshotIdentity;
+    use crate::store::StoreLimits;
+    use crate::wal::{Identity, MemoryStorage, WalLimits};
+
+    const WRITE_BYTES_MAX: usize = 8192;
+    const SNAPSHOT_BYTES: u64 = WRITE_BYTES_MAX as u64;
+
+    fn state() -> State {
+        let identity = SnapshotIdentity { cluster: 1, group: 0 };
+        let limits = StoreLimits { keys_expected: 10, keys_max: 100, large_bytes_max: 1 << 20 };
+        State::new(identity, limits, 10)
+    }
+
+    /// The log with the shortest segments that there are.
+    fn wal() -> Wal<MemoryStorage> {
+        let identity = Identity { cluster: 1, replica: 0, group: 0 };
+        let limits = WalLimits {
+            segment_bytes: WRITE_BYTES_MAX,
+            write_bytes_max: WRITE_BYTES_MAX,
+            writes_in_flight: 2,
+        };
+        let opened = Wal::open(MemoryStorage::default(), identity, limits, Lsn(0), |_, _, _| {});
+        let (mut wal, _) = opened.unwrap();
+        wal.prepare(3).unwrap();
+        wal
+    }
+
+    fn log(wal: &mut Wal<MemoryStorage>) {
+        wal.append(b"record", b"").unwrap();
+        let write = wal.next_write().unwrap();
+        wal.written(write.token, write.buffer);
+    }
+
+    #[test]
+    fn a_full_log_does_not_wait_for_the_rest_of_a_snapshot() {
+        let (state, mut wal, mut snapshots) = (state(), wal(), Snapshots::default());
+        let mut piece = Vec::new();
+        let progress = state.continue_capture(&mut state.capture(), STEP_BYTES, &mut piece);
+        assert_eq!(progress, Progress::More);
+        let ahead = Slot(5);
+        let received =
+            snapshots.receive(&state, Some(&mut wal), ReplicaId(1), ahead, &piece, false);
+        assert!(received.unwrap().is_none(), "the sender is gone before the last piece");
+
+        while !wal.is_full() {
+            assert!(!snapshots.is_due(&wal, state.next(), SNAPSHOT_BYTES), "the rest may come");
+            log(&mut wal);
+        }
+        assert!(snapshots.is_due(&wal, state.next(), SNAPSHOT_BYTES));
+        snapshots.begin_saving(&state, &mut wal).unwrap();
+        wal.append(b"checkpoint", b"").unwrap();
+        snapshots.checkpointed(wal.end());
+        let write = wal.next_write().unwrap();
+        wal.written(write.token, write.buffer);
+        for _ in 0..10 {
+            snapshots.continue_saving(&state, &mut wal).unwrap();
+        }
+        assert!(!wal.is_full(), "it was cut");
+    }
 }
