@@ -20,6 +20,7 @@ pub mod acks;
 pub mod bytes;
 pub mod catch_up;
 pub mod command;
+mod ledger;
 pub mod log;
 pub mod protocol;
 pub mod reads;
