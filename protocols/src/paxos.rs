@@ -17,10 +17,11 @@
 //!   in a later slot, and not before the outcome of the first one is known, so that no batch is chosen
 //!   twice ([`proposer`]).
 //! * A ballot that a majority cannot promise or accept any more is given up at once, as section 2.4
-//!   advises, and one that somebody refused when it takes too long; the next one is opened after a while that is drawn from a range that doubles with each
-//!   defeat, up to a bound. The wait begins anew with each promise or vote for another's ballot.
-//!   Without that draw two proposers can keep each other from being heard for ever, as the section
-//!   describes: who switches it off has no promise of progress.
+//!   advises, and one that somebody refused when it takes too long. The next one is opened after a
+//!   while that is drawn from a range that doubles with each defeat, up to a bound. The wait begins
+//!   anew with each promise or vote for another's ballot. Without that draw two proposers can keep
+//!   each other from being heard for ever, as the section describes: who switches it off has no
+//!   promise of progress.
 //! * There is no queue before the slots that all proposers share: a request that its client repeats at
 //!   another replica is one more proposal. Clients should wait for longer than a few slots take, each
 //!   of them two writes of a majority one after the other, or they get in the way of themselves.
