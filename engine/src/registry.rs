@@ -2,6 +2,7 @@
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -25,8 +26,9 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     Unreplicated::NAME,
+    Paxos::NAME,
     MultiPaxos::NAME,
     Raft::NAME,
     Viewstamped::NAME,
@@ -40,6 +42,7 @@ pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
     match name {
         Unreplicated::NAME => Some(what.visit::<Unreplicated>()),
         MultiPaxos::NAME => Some(what.visit::<MultiPaxos>()),
+        Paxos::NAME => Some(what.visit::<Paxos>()),
         Raft::NAME => Some(what.visit::<Raft>()),
         Viewstamped::NAME => Some(what.visit::<Viewstamped>()),
         Zab::NAME => Some(what.visit::<Zab>()),

@@ -45,7 +45,7 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 fn every_protocol_in_memory() {
     let bench = workload(
         "durability: none",
-        "unreplicated, multi_paxos, abd, quorum, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab",
         SMALL,
         "",
     );
@@ -59,7 +59,7 @@ fn every_protocol_in_memory() {
 fn every_protocol_on_disk() {
     let bench = workload(
         "durability: group",
-        "unreplicated, multi_paxos, abd, quorum, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab",
         SMALL,
         "",
     );
@@ -80,7 +80,7 @@ fn everything_in_one_process() {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
         let bench = workload(
             &cluster,
-            "multi_paxos, abd, quorum, unreplicated, raft, viewstamped, zab",
+            "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab",
             SMALL,
             "",
         );
@@ -92,7 +92,7 @@ fn everything_in_one_process() {
 
 #[test]
 fn two_groups_share_the_keys() {
-    let bench = workload("durability: none, cores: 2", "multi_paxos, abd", SMALL, "");
+    let bench = workload("durability: none, cores: 2", "multi_paxos, abd, paxos", SMALL, "");
     let summary = assert_linearizable(&bench);
     assert_eq!(summary.results[0].groups, 2);
     let replicas = summary.results[0].threads.iter().filter(|thread| thread.role == "replica");
@@ -112,7 +112,12 @@ fn every_operation_of_a_state_machine() {
 #[test]
 fn counters_count_each_addition_once() {
     let load = "clients: 32, keys: { count: 20, preload: false }, mix: { get: 30%, add: 70% }";
-    assert_linearizable(&workload("durability: none", "unreplicated, multi_paxos", load, ""));
+    assert_linearizable(&workload(
+        "durability: none",
+        "unreplicated, multi_paxos, paxos",
+        load,
+        "",
+    ));
 }
 
 #[test]
@@ -144,7 +149,7 @@ fn the_log_is_cut_by_snapshots() {
     let cluster = "durability: group, log: { segment_bytes: 4MiB, snapshot_bytes: 4MiB }";
     let load = "clients: 64, keys: { count: 500 }, values: { fixed: 4KiB }, mix: { put: 100% }";
     let faults = "faults: [{ at: 400ms, action: kill, target: follower, restart_after: 100ms }]";
-    assert_linearizable(&workload(cluster, "multi_paxos, abd", load, faults));
+    assert_linearizable(&workload(cluster, "multi_paxos, abd, paxos", load, faults));
 }
 
 #[test]
@@ -166,7 +171,7 @@ fn killed_replicas_come_back() {
 fn replicas_without_a_leader_come_back() {
     let faults = "faults: [{ at: 400ms, action: kill, target: random, restart_after: 200ms }]";
     let load = format!("{SMALL}, timeout: 100ms");
-    let summary = assert_linearizable(&workload(SMALL_LOG, "abd, quorum", &load, faults));
+    let summary = assert_linearizable(&workload(SMALL_LOG, "abd, paxos, quorum", &load, faults));
     assert!(summary.results.iter().all(|result| result.faults.len() == 2));
 }
 
@@ -243,7 +248,7 @@ fn links_lose_double_and_reorder_frames() {
         assert!(evidence.contains("frames lost, "), "{evidence}");
         assert!(evidence.contains("frames doubled in 0.6 s"), "{evidence}");
     }
-    evidence_of("abd", &fault.replace("leader", "random"));
+    evidence_of("abd, paxos", &fault.replace("leader", "random"));
 }
 
 #[test]
@@ -259,7 +264,7 @@ fn replicas_are_cut_off() {
             assert!(evidence.contains(if fault.contains("hold") { "held" } else { "lost" }));
         }
     }
-    evidence_of("abd", "action: partition, target: 2, for: 400ms");
+    evidence_of("abd, paxos", "action: partition, target: 2, for: 400ms");
 }
 
 #[test]
@@ -273,7 +278,7 @@ fn a_disk_stalls() {
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
     for evidence in
-        evidence_of("multi_paxos, abd, quorum, unreplicated, raft, viewstamped, zab", fault)
+        evidence_of("multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab", fault)
     {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }

@@ -9,7 +9,7 @@
 //!    [`Context`](protocol::Context).
 //! 3. [`unreplicated`]: the smallest example, and the floor of every comparison.
 //! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol, on [`registers`].
-//!    [`quorum`] is the latter with other quorums.
+//!    [`quorum`] is the latter with other quorums, [`paxos`] the former without a leader.
 //! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod acks;
 pub mod bytes;
 pub mod catch_up;
 pub mod command;
+mod ledger;
 pub mod log;
 pub mod protocol;
 pub mod reads;
@@ -30,6 +31,7 @@ pub mod wire;
 
 pub mod abd;
 pub mod multi_paxos;
+pub mod paxos;
 pub mod quorum;
 pub mod raft;
 pub mod unreplicated;

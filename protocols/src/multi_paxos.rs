@@ -12,7 +12,7 @@
 //! What the papers leave open, and what is done here:
 //!
 //! * Phase 1 runs once for all slots from the candidate's first unapplied one, in pages, so that no
-//!   answer is longer than [`PAGE_SLOTS`] slots ([`phase1`]).
+//!   answer is longer than 32 slots ([`phase1`]).
 //! * The leader tells the others which slots are chosen with a running bound (`chosen`) in its next
 //!   message. A follower trusts that bound only for slots it accepted in the same ballot; for others
 //!   it asks ([`learn`]).
@@ -34,20 +34,15 @@ mod recovery;
 mod repair;
 
 use self::reads::Way;
+use crate::ledger::{Ledger, Notes};
+use crate::log::LOG_SLOTS;
 use crate::protocol::{
     Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
     Service, Unit,
 };
 use crate::reads::{Lease, ReadQueue, lease_ns};
 use crate::types::{Ballot, Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot, Time};
-use crate::window::Window;
 use crate::wire_enum;
-
-/// Slots that a replica remembers at most: in flight, or applied and kept for those who lag.
-pub const LOG_SLOTS: usize = 1 << 14;
-
-/// Slots that one answer to `Prepare` or `Learn` covers at most: as many as a set of votes has bits.
-pub const PAGE_SLOTS: u64 = u32::BITS as u64;
 
 wire_enum! {
     /// What replicas say to each other.
@@ -198,34 +193,20 @@ wire_enum! {
     }
 }
 
-/// What a replica knows about one slot.
+/// What a leader or candidate knows about one slot.
 #[derive(Clone, Copy, Default, Debug)]
-struct Entry {
-    /// Acceptor: the ballot of the vote in `value`; zero when there is none.
-    accepted: Ballot,
-    /// Acceptor: the batch voted for, or the chosen one. Retained while `accepted > 0 || chosen`.
-    value: Payload,
-    /// Learner: whether `value` is known to be chosen.
-    chosen: bool,
-    /// Proposer: who voted for `value` in this leader's ballot.
+struct Proposal {
+    /// Leader: who voted for `value` in this leader's ballot.
     votes: Replicas,
-    /// Proposer: when the leader last asked for votes.
+    /// Leader: when it last asked for votes.
     asked_at: Time,
     /// Candidate: the highest vote that phase 1 found, retained; its ballot is zero when there is
     /// none.
     found: (Ballot, Payload),
 }
 
-impl Entry {
-    fn has_value(&self) -> bool {
-        self.chosen || self.accepted > Ballot::ZERO
-    }
-
-    /// Gives back what the entry holds, when it falls out of the log.
-    fn release<C: Context<MultiPaxos>>(self, cx: &mut C) {
-        if self.has_value() {
-            cx.release(self.value);
-        }
+impl Notes for Proposal {
+    fn release<P: Protocol, C: Context<P>>(self, cx: &mut C) {
         if self.found.0 > Ballot::ZERO {
             cx.release(self.found.1);
         }
@@ -270,7 +251,6 @@ pub struct MultiPaxos {
     phase1_quorum: usize,
     phase2_quorum: usize,
     window: usize,
-    retain_bytes: u64,
     heartbeat_ns: u64,
     election_timeout_ns: u64,
 
@@ -279,13 +259,7 @@ pub struct MultiPaxos {
     promised: Ballot,
     /// Whose `Accept` or `Heartbeat` of ballot `promised` was seen.
     leader: Option<ReplicaId>,
-    log: Window<Entry>,
-    /// The first slot that was not applied. Never decreases.
-    applied: Slot,
-    /// No slot from here on has a vote or a value.
-    tail: Slot,
-    /// Bytes of applied batches that the log still holds.
-    retained_bytes: u64,
+    log: Ledger<Proposal>,
 
     /// Leader: the slot of the next proposal.
     next: Slot,
@@ -303,10 +277,6 @@ pub struct MultiPaxos {
     /// Leader: when to send a heartbeat and to repeat what was not answered. Candidate: when to
     /// repeat `Prepare`. Who has lost its promises: when to repeat `Recovery`.
     repeat_at: Time,
-    /// The end of the page that the last `Learn` asked for.
-    learn_until: Slot,
-    /// When `Learn` may be sent again although that page has not come.
-    learn_at: Time,
     reads_way: Way,
     /// Gets that wait to be answered from the store.
     reads: ReadQueue,
@@ -448,16 +418,12 @@ impl Protocol for MultiPaxos {
             phase1_quorum: quorum(PHASE1_QUORUM),
             phase2_quorum: quorum(PHASE2_QUORUM),
             window: config.window,
-            retain_bytes: config.retain_bytes,
             heartbeat_ns: config.parameters[HEARTBEAT],
             election_timeout_ns: config.parameters[ELECTION_TIMEOUT],
             role: Role::Follower,
             promised: Ballot::ZERO,
             leader: None,
-            log: Window::new(LOG_SLOTS),
-            applied: Slot(0),
-            tail: Slot(0),
-            retained_bytes: 0,
+            log: Ledger::new(config.retain_bytes),
             next: Slot(0),
             pages: [Page::default(); REPLICAS_MAX],
             heard: Replicas::NONE,
@@ -465,8 +431,6 @@ impl Protocol for MultiPaxos {
             election_at: Time::NEVER,
             loyal_until: Time(0),
             repeat_at: Time::NEVER,
-            learn_until: Slot(0),
-            learn_at: Time(0),
             reads_way: Way::of(config.parameters[READS]),
             reads: ReadQueue::new(config.window),
             reign_start: Slot(0),
@@ -522,15 +486,15 @@ impl Protocol for MultiPaxos {
     }
 
     fn check(&self) {
-        assert!(self.log.base() <= self.applied);
-        for (_, entry) in self.slots(self.applied) {
+        assert!(self.log.base() <= self.log.applied());
+        for (_, entry) in self.log.slots(self.log.applied()) {
             assert!(entry.accepted <= self.promised);
-            assert!(entry.found.0 == Ballot::ZERO || self.role == Role::Candidate);
+            assert!(entry.notes.found.0 == Ballot::ZERO || self.role == Role::Candidate);
         }
         if self.role == Role::Leader {
             assert!(self.is_whole());
             assert_eq!(self.promised.owner(), self.id);
-            assert!(self.applied <= self.next);
+            assert!(self.log.applied() <= self.next);
         }
     }
 
@@ -617,23 +581,9 @@ impl MultiPaxos {
         Replicas::first(self.replicas).iter().filter(move |&replica| replica != id)
     }
 
-    /// The entry of a slot that is about to get a vote or a value.
-    fn fill(&mut self, slot: Slot) -> Option<&mut Entry> {
-        let entry = self.log.get_mut(slot)?;
-        self.tail = self.tail.max(slot.next());
-        Some(entry)
-    }
-
-    /// The entries from `from` on that may have a vote or a value.
-    fn slots(&self, from: Slot) -> impl Iterator<Item = (Slot, &Entry)> {
-        (from.0..self.tail.0)
-            .map(Slot)
-            .filter_map(|slot| self.log.get(slot).map(|entry| (slot, entry)))
-    }
-
     /// Slots that this leader proposed and that were not applied yet.
     fn in_flight(&self) -> usize {
-        usize::try_from(self.next - self.applied).expect("bounded by the log's window")
+        usize::try_from(self.next - self.log.applied()).expect("bounded by the log's window")
     }
 
     fn set_election_timer<C: Context<Self>>(&mut self, cx: &mut C) {

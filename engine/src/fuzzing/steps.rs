@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId, Status};
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{
     Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Reads, Register,
     Service,
@@ -32,7 +33,7 @@ const WINDOW: usize = 4;
 /// The first byte chooses the protocol, each further pair of bytes what happens next.
 pub fn protocol_step(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
-    match first % 16 {
+    match first % 19 {
         0 => World::<Unreplicated>::new(1).run(rest),
         1 => World::<Abd>::new(3).run(rest),
         2 => World::<Quorum>::new(3).run(rest),
@@ -47,6 +48,9 @@ pub fn protocol_step(bytes: &[u8]) {
         13 => World::<Raft>::new(2).run(rest),
         14 => World::<Raft>::new(3).run(rest),
         15 => World::<Raft>::new(5).run(rest),
+        16 => World::<Paxos>::new(2).run(rest),
+        17 => World::<Paxos>::new(3).run(rest),
+        18 => World::<Paxos>::new(5).run(rest),
         _ => World::<MultiPaxos>::new(3).run(rest),
     }
 }

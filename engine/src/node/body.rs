@@ -97,7 +97,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             wal: None,
             failed: None,
             held: VecDeque::with_capacity(1024),
-            to_self: VecDeque::with_capacity(64),
+            to_self: VecDeque::with_capacity(1024),
             pending: pending(&settings),
             reads: pending(&settings),
             connections: Connections::new(settings.clients_max),

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -149,6 +150,26 @@ const MULTI_PAXOS: &[Row] = &[
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
 ];
 
+const PAXOS: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
+    ("block counts wherever it lies", Mutation::IgnoresPlace, MISPLACED, ANY),
+    ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, AGREEMENT),
+    ("note of loss removed too early", Mutation::RegainsEarly, MANY_LOSSES, AGREEMENT),
+    ("promises while lost", Mutation::AnswersWhileLost(1 << 1), MANY_LOSSES, AGREEMENT),
+    (
+        "one answers for all others",
+        Mutation::OneAnswersForAll(1 << 12 | 0b100),
+        MANY_LOSSES,
+        AGREEMENT,
+    ),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+    ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
+    ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+];
+
 const RAFT: &[Row] = &[
     ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, AGREEMENT),
     ("sends before the disk", Mutation::SendsEarly, CRASHES, AGREEMENT),
@@ -220,6 +241,7 @@ fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> 
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Paxos>("paxos", PAXOS));
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
@@ -333,6 +355,7 @@ fn assert_sound<P: Protocol>() {
 fn the_plans_of_mutants_fail_only_with_something_broken() {
     assert_sound::<Unreplicated>();
     assert_sound::<MultiPaxos>();
+    assert_sound::<Paxos>();
     assert_sound::<Raft>();
     assert_sound::<Viewstamped>();
     assert_sound::<Zab>();

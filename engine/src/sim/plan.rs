@@ -3,6 +3,7 @@
 //! Swarm testing (Groce et al. 2012): each run leaves out some of the options, because a mixture of
 //! all of them at once hides what only a few together can reach.
 
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
 use synod_workloads::{
@@ -285,7 +286,18 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged()
+        plan.aged().with_patience_for::<P>()
+    }
+
+    /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
+    /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
+    /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
+    /// gave up within a second would fill the slots with what nobody waits for any more.
+    fn with_patience_for<P: Protocol>(mut self) -> Self {
+        if P::NAME == Paxos::NAME {
+            self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
+        }
+        self
     }
 
     /// Some clusters run on clocks that have run for centuries, near the end of what counts them.
@@ -397,6 +409,8 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Unit::Choice(options) => random.below(options.len() as u64),
             };
             let drawn = if chance(random, 30) { other } else { default };
+            // Without random waits proposers may stop each other for ever, and progress is asked for.
+            let drawn = if parameter.name == "randomised_backoff" { default } else { drawn };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);
         }
         let count = P::PARAMETERS.len();

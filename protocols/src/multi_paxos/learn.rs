@@ -1,6 +1,7 @@
 //! Learning what was chosen: the leader's running bound, and catching up.
 
-use super::{Message, MultiPaxos, PAGE_SLOTS, Record};
+use super::{Message, MultiPaxos, Record};
+use crate::ledger::PAGE_SLOTS;
 use crate::protocol::{Context, Role};
 use crate::types::{Ballot, Payload, ReplicaId, Slot};
 
@@ -15,7 +16,7 @@ impl MultiPaxos {
     ) {
         // A value accepted in the leader's own ballot is the one it proposed, so the chosen one. A
         // value of an older ballot may have lost: it must be asked for.
-        let mut slot = self.applied;
+        let mut slot = self.log.applied();
         while slot < chosen
             && let Some(entry) = self.log.get_mut(slot)
             && (entry.chosen || entry.accepted == ballot)
@@ -24,18 +25,15 @@ impl MultiPaxos {
             slot = slot.next();
         }
         self.apply(false, cx);
-        if self.applied < chosen {
+        if self.log.applied() < chosen {
             self.ask_to_learn(leader, cx);
         }
     }
 
     pub(super) fn ask_to_learn<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
-        let page_done = self.applied >= self.learn_until;
-        if page_done || cx.now() >= self.learn_at {
-            self.learn_at = cx.now() + self.heartbeat_ns;
-            self.learn_until = self.applied + PAGE_SLOTS;
+        if self.log.asks_to_learn(cx.now(), self.heartbeat_ns) {
             // A question promises nothing.
-            cx.send_now(of, Message::Learn { from: self.applied }, Payload::EMPTY);
+            cx.send_now(of, Message::Learn { from: self.log.applied() }, Payload::EMPTY);
         }
     }
 
@@ -44,12 +42,12 @@ impl MultiPaxos {
             cx.send_snapshot(from);
             return;
         }
-        let until = self.applied.min(start + PAGE_SLOTS);
+        let until = self.log.applied().min(start + PAGE_SLOTS);
         for slot in (start.0..until.0).map(Slot) {
             let entry = self.log.get(slot).expect("between base and applied");
             assert!(entry.chosen);
             // That a value is chosen rests on a quorum's disks, not on this one.
-            cx.send_now(from, Message::Chosen { slot, chosen: self.applied }, entry.value);
+            cx.send_now(from, Message::Chosen { slot, chosen: self.log.applied() }, entry.value);
         }
     }
 
@@ -67,21 +65,17 @@ impl MultiPaxos {
         if self.role == Role::Leader {
             return;
         }
-        let applied = self.applied;
-        if slot >= self.applied
-            && let Some(entry) = self.fill(slot)
+        let applied = self.log.applied();
+        if slot >= self.log.applied()
+            && let Some(entry) = self.log.fill(slot)
             && !entry.chosen
         {
-            cx.retain(value);
-            if entry.has_value() {
-                cx.release(entry.value);
-            }
-            entry.value = value;
+            entry.replace(value, cx);
             entry.chosen = true;
             cx.append(Record::Chosen { slot, applied }, value);
             self.apply(false, cx);
         }
-        if self.applied < chosen {
+        if self.log.applied() < chosen {
             self.ask_to_learn(from, cx);
         }
     }

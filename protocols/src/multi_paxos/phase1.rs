@@ -1,6 +1,7 @@
 //! Phase 1: becoming the leader, for all slots at once.
 
-use super::{Answer, Message, MultiPaxos, PAGE_SLOTS, Page, Record};
+use super::{Answer, Message, MultiPaxos, Page, Record};
+use crate::ledger::PAGE_SLOTS;
 use crate::protocol::{Context, Role};
 use crate::types::{Ballot, Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot};
 
@@ -13,7 +14,7 @@ impl MultiPaxos {
         // `Prepare` is held until the ballot is durable, so no ballot is ever opened twice.
         self.promised = self.promised.above(self.id);
         cx.append(Record::Promised { ballot: self.promised }, Payload::EMPTY);
-        self.pages = [Page { from: self.applied, ..Page::default() }; REPLICAS_MAX];
+        self.pages = [Page { from: self.log.applied(), ..Page::default() }; REPLICAS_MAX];
         self.set_election_timer(cx);
         self.send_prepare(cx);
     }
@@ -90,7 +91,7 @@ impl MultiPaxos {
                 votes |= 1 << (slot - from);
             }
         }
-        let more = self.slots(until).any(|(_, entry)| entry.has_value());
+        let more = self.log.slots(until).any(|(_, entry)| entry.has_value());
         cx.send(candidate, Message::Promise { ballot, from, until, more, votes }, Payload::EMPTY);
     }
 
@@ -115,15 +116,15 @@ impl MultiPaxos {
         let bit = 1 << (slot - page.from);
         // A vote that there is no place for must not count as come: this replica is too far behind
         // to lead.
-        let Some(entry) = self.fill(slot) else { return };
+        let Some(entry) = self.log.fill(slot) else { return };
         // A chosen value is found in every higher ballot, so it counts as the highest vote.
         let accepted = if chosen { Ballot(u64::MAX) } else { accepted };
-        if accepted > entry.found.0 {
-            if entry.found.0 > Ballot::ZERO {
-                cx.release(entry.found.1);
+        if accepted > entry.notes.found.0 {
+            if entry.notes.found.0 > Ballot::ZERO {
+                cx.release(entry.notes.found.1);
             }
             cx.retain(value);
-            entry.found = (accepted, value);
+            entry.notes.found = (accepted, value);
         }
         self.pages[acceptor.index()].votes |= bit;
     }
@@ -180,15 +181,16 @@ impl MultiPaxos {
         self.resign_at = cx.now() + self.election_timeout_ns;
         self.loyal_until = self.resign_at;
         let found_last = self
-            .slots(self.applied)
-            .filter(|(_, entry)| entry.found.0 > Ballot::ZERO)
+            .log
+            .slots(self.log.applied())
+            .filter(|(_, entry)| entry.notes.found.0 > Ballot::ZERO)
             .map(|(slot, _)| slot)
             .last();
-        self.next = self.applied;
+        self.next = self.log.applied();
         while found_last.is_some_and(|last| self.next <= last) {
             let slot = self.next;
             let entry = self.log.get_mut(slot).expect("what was found is in the window");
-            let (found, value) = core::mem::take(&mut entry.found);
+            let (found, value) = core::mem::take(&mut entry.notes.found);
             self.next = slot.next();
             self.propose(slot, value, cx);
             if found > Ballot::ZERO {
@@ -205,9 +207,9 @@ impl MultiPaxos {
         if self.role != Role::Candidate {
             return;
         }
-        for slot in (self.log.base().0..self.tail.0).map(Slot) {
+        for slot in (self.log.base().0..self.log.tail().0).map(Slot) {
             let Some(entry) = self.log.get_mut(slot) else { break };
-            let (found, value) = core::mem::take(&mut entry.found);
+            let (found, value) = core::mem::take(&mut entry.notes.found);
             if found > Ballot::ZERO {
                 cx.release(value);
             }

@@ -19,15 +19,15 @@ impl MultiPaxos {
     /// Asks everyone to vote for `value`, and votes itself.
     pub(super) fn propose<C: Context<Self>>(&mut self, slot: Slot, value: Payload, cx: &mut C) {
         assert_eq!(self.role, Role::Leader);
-        assert!(slot >= self.applied);
-        let accept = Message::Accept { ballot: self.promised, slot, chosen: self.applied };
+        assert!(slot >= self.log.applied());
+        let accept = Message::Accept { ballot: self.promised, slot, chosen: self.log.applied() };
         for to in self.others() {
             // Asking is no promise: the leader's own vote is a message of its own.
             cx.send_now(to, accept, value);
         }
         let entry = self.log.get_mut(slot).expect("room() keeps proposals inside the window");
-        entry.votes = Replicas::NONE;
-        entry.asked_at = cx.now();
+        entry.notes.votes = Replicas::NONE;
+        entry.notes.asked_at = cx.now();
         self.vote(self.id, slot, value, cx);
     }
 
@@ -40,16 +40,12 @@ impl MultiPaxos {
         cx: &mut C,
     ) {
         let ballot = self.promised;
-        let applied = self.applied;
-        let entry = self.fill(slot).expect("the caller has looked");
+        let applied = self.log.applied();
+        let entry = self.log.fill(slot).expect("the caller has looked");
         assert!(entry.accepted <= ballot);
         if !entry.chosen && entry.accepted < ballot {
-            cx.retain(value);
-            if entry.has_value() {
-                cx.release(entry.value);
-            }
+            entry.replace(value, cx);
             entry.accepted = ballot;
-            entry.value = value;
             cx.append(Record::Accepted { ballot, slot, applied }, value);
         }
         // A chosen value needs no record: every later ballot proposes the same one.
@@ -149,12 +145,12 @@ impl MultiPaxos {
             return;
         }
         self.heard.insert(from);
-        if slot < self.applied || slot >= self.next {
+        if slot < self.log.applied() || slot >= self.next {
             return;
         }
         let entry = self.log.get_mut(slot).expect("a slot in flight is in the window");
-        entry.votes.insert(from);
-        if entry.votes.len() >= self.phase2_quorum {
+        entry.notes.votes.insert(from);
+        if entry.notes.votes.len() >= self.phase2_quorum {
             entry.chosen = true;
             self.apply(true, cx);
         }
@@ -162,28 +158,8 @@ impl MultiPaxos {
 
     /// Applies chosen slots in order, as far as they go.
     pub(super) fn apply<C: Context<Self>>(&mut self, reply: bool, cx: &mut C) {
-        while let Some(entry) = self.log.get(self.applied)
-            && entry.chosen
-        {
-            cx.commit(self.applied, entry.value, reply);
-            self.retained_bytes += u64::from(entry.value.bytes);
-            self.applied = self.applied.next();
-        }
-        self.next = self.next.max(self.applied);
-        self.trim(cx);
-    }
-
-    /// Forgets applied slots beyond what is kept for those who lag.
-    fn trim<C: Context<Self>>(&mut self, cx: &mut C) {
-        let slots_max = (self.log.end() - self.log.base()) / 2;
-        while self.log.base() < self.applied
-            && (self.retained_bytes > self.retain_bytes
-                || self.applied - self.log.base() > slots_max)
-        {
-            let entry = self.log.advance();
-            self.retained_bytes -= u64::from(entry.value.bytes);
-            entry.release(cx);
-        }
+        self.log.apply(|_| reply, cx);
+        self.next = self.next.max(self.log.applied());
     }
 
     /// The leader's timer: shows that it lives, repeats what was not answered, and resigns when no
@@ -205,7 +181,7 @@ impl MultiPaxos {
         self.repeat_at = now + self.heartbeat_ns;
         self.renew_lease(self.id, now.0, cx);
         let heartbeat =
-            Message::Heartbeat { ballot: self.promised, chosen: self.applied, sent: now.0 };
+            Message::Heartbeat { ballot: self.promised, chosen: self.log.applied(), sent: now.0 };
         for to in self.others() {
             // Promises nothing about the disk: the ballot was made durable to become the leader.
             cx.send_now(to, heartbeat, Payload::EMPTY);
@@ -217,14 +193,15 @@ impl MultiPaxos {
         let everyone = Replicas::first(self.replicas);
         let mut me = Replicas::NONE;
         me.insert(self.id);
-        for slot in (self.applied.0..self.next.0).map(Slot) {
-            let accept = Message::Accept { ballot: self.promised, slot, chosen: self.applied };
+        for slot in (self.log.applied().0..self.next.0).map(Slot) {
+            let accept =
+                Message::Accept { ballot: self.promised, slot, chosen: self.log.applied() };
             let entry = self.log.get_mut(slot).expect("a slot in flight is in the window");
-            if entry.chosen || cx.now().since(entry.asked_at) < self.heartbeat_ns {
+            if entry.chosen || cx.now().since(entry.notes.asked_at) < self.heartbeat_ns {
                 continue;
             }
-            entry.asked_at = cx.now();
-            for to in everyone.without(entry.votes).without(me).iter() {
+            entry.notes.asked_at = cx.now();
+            for to in everyone.without(entry.notes.votes).without(me).iter() {
                 // Asking is no promise.
                 cx.send_now(to, accept, entry.value);
             }

@@ -56,7 +56,7 @@ impl MultiPaxos {
                 if self.lost.is_none() {
                     heard.insert(self.id);
                 }
-                let id = self.reads.push(gets, heard, self.tail, cx);
+                let id = self.reads.push(gets, heard, self.log.tail(), cx);
                 for to in self.others() {
                     // A question promises nothing.
                     cx.send_now(to, Message::QuorumRead { id }, Payload::EMPTY);
@@ -68,7 +68,8 @@ impl MultiPaxos {
     pub(super) fn on_quorum_read<C: Context<Self>>(&self, from: ReplicaId, id: u64, cx: &mut C) {
         if self.lost.is_none() {
             // A vote that is not durable yet only makes the answer wait for more.
-            let reply = Message::QuorumReadReply { id, until: self.tail.max(self.applied) };
+            let reply =
+                Message::QuorumReadReply { id, until: self.log.tail().max(self.log.applied()) };
             cx.send_now(from, reply, Payload::EMPTY);
         }
     }
@@ -83,7 +84,7 @@ impl MultiPaxos {
             }
             Way::Lease => {
                 if self.lease.holds(cx.now()) {
-                    self.reads.serve(self.applied, 0, cx);
+                    self.reads.serve(self.log.applied(), 0, cx);
                 }
             }
             Way::Quorum => self.serve_quorum_reads(cx),
@@ -92,7 +93,7 @@ impl MultiPaxos {
 
     fn serve_quorum_reads<C: Context<Self>>(&mut self, cx: &mut C) {
         let quorum = self.replicas - self.phase2_quorum + 1;
-        self.reads.serve(self.applied, quorum, cx);
+        self.reads.serve(self.log.applied(), quorum, cx);
         let now = cx.now();
         let Some(since) = now.0.checked_sub(self.heartbeat_ns).map(Time) else { return };
         let everyone = Replicas::first(self.replicas);
@@ -103,7 +104,7 @@ impl MultiPaxos {
                 cx.send_now(to, Message::QuorumRead { id: question }, Payload::EMPTY);
             }
         });
-        if self.reads.lacks(self.applied)
+        if self.reads.lacks(self.log.applied())
             && let Some(leader) = self.leader.filter(|&leader| leader != id)
         {
             self.ask_to_learn(leader, cx);

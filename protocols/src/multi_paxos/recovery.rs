@@ -1,6 +1,6 @@
 //! Coming back: from the own log, or from another replica's snapshot.
 
-use super::{Entry, MultiPaxos, Record};
+use super::{MultiPaxos, Record};
 use crate::protocol::{Context, Role};
 use crate::types::{Ballot, Payload, Slot};
 
@@ -16,23 +16,23 @@ impl MultiPaxos {
             Record::Accepted { ballot, slot, applied } => {
                 self.promised = self.promised.max(ballot);
                 self.replay_applied(applied, cx);
-                self.remember(slot, ballot, false, payload, cx);
+                self.log.remember(slot, ballot, false, payload, cx);
             }
             Record::Chosen { slot, applied } => {
                 self.replay_applied(applied, cx);
-                self.remember(slot, Ballot::ZERO, true, payload, cx);
+                self.log.remember(slot, Ballot::ZERO, true, payload, cx);
                 self.apply(false, cx);
             }
             Record::Checkpoint { ballot, applied } => {
                 self.promised = self.promised.max(ballot);
                 self.replay_applied(applied, cx);
                 // The rest of the way is in the snapshot.
-                if applied > self.applied {
+                if applied > self.log.applied() {
                     self.forget_below(applied, cx);
                 }
             }
             Record::Installed { applied } => {
-                if applied > self.applied {
+                if applied > self.log.applied() {
                     self.forget_below(applied, cx);
                     self.apply(false, cx);
                 }
@@ -40,51 +40,20 @@ impl MultiPaxos {
         }
     }
 
-    /// What had been applied was chosen, with the value that the log has by now.
+    /// What had been applied was chosen.
     fn replay_applied<C: Context<Self>>(&mut self, applied: Slot, cx: &mut C) {
-        for slot in (self.applied.0..applied.0).map(Slot) {
-            match self.log.get_mut(slot) {
-                Some(entry) if entry.has_value() => entry.chosen = true,
-                Some(_) | None => break,
-            }
-        }
-        self.apply(false, cx);
-    }
-
-    fn remember<C: Context<Self>>(
-        &mut self,
-        slot: Slot,
-        accepted: Ballot,
-        chosen: bool,
-        value: Payload,
-        cx: &mut C,
-    ) {
-        if slot < self.applied {
-            return;
-        }
-        let entry = self.fill(slot).expect("a vote was only cast inside the window");
-        if entry.chosen {
-            return;
-        }
-        cx.retain(value);
-        if entry.has_value() {
-            cx.release(entry.value);
-        }
-        entry.accepted = entry.accepted.max(accepted);
-        entry.value = value;
-        entry.chosen = chosen;
+        self.log.replay_applied(applied, cx);
+        self.next = self.next.max(self.log.applied());
     }
 
     /// The store holds everything below `applied`.
     fn forget_below<C: Context<Self>>(&mut self, applied: Slot, cx: &mut C) {
-        self.log.advance_to(applied, |entry: Entry| entry.release(cx));
-        self.applied = applied;
+        self.log.forget_below(applied, cx);
         self.next = self.next.max(applied);
-        self.retained_bytes = 0;
     }
 
     pub(super) fn on_installed<C: Context<Self>>(&mut self, applied: Slot, cx: &mut C) {
-        if applied > self.applied {
+        if applied > self.log.applied() {
             self.forget_below(applied, cx);
             cx.append(Record::Installed { applied }, Payload::EMPTY);
             self.apply(false, cx);
@@ -98,9 +67,9 @@ impl MultiPaxos {
     }
 
     pub(super) fn append_checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
-        let (ballot, applied) = (self.promised, self.applied);
+        let (ballot, applied) = (self.promised, self.log.applied());
         cx.append(Record::Checkpoint { ballot, applied }, Payload::EMPTY);
-        for (slot, entry) in self.slots(applied) {
+        for (slot, entry) in self.log.slots(applied) {
             if entry.accepted > Ballot::ZERO {
                 let ballot = entry.accepted;
                 cx.append(Record::Accepted { ballot, slot, applied }, entry.value);

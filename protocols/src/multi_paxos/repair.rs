@@ -31,7 +31,7 @@ impl MultiPaxos {
         }
         let count = u64::try_from(self.replicas - 1).expect("a few");
         let any = usize::try_from(cx.random() % count).expect("below a few");
-        if self.applied < self.lost.unwrap_or_default().until
+        if self.log.applied() < self.lost.unwrap_or_default().until
             && let Some(of) = self.others().nth(any)
         {
             self.ask_to_learn(of, cx);
@@ -42,7 +42,7 @@ impl MultiPaxos {
     pub(super) fn on_recovery<C: Context<Self>>(&mut self, from: ReplicaId, cx: &mut C) {
         if self.lost.is_none() {
             let response =
-                Message::RecoveryResponse { promised: self.promised, applied: self.applied };
+                Message::RecoveryResponse { promised: self.promised, applied: self.log.applied() };
             cx.send(from, response, Payload::EMPTY);
         }
     }
@@ -61,7 +61,7 @@ impl MultiPaxos {
             self.follow(promised, cx);
             cx.append(Record::Promised { ballot: promised }, Payload::EMPTY);
         }
-        if self.applied < applied {
+        if self.log.applied() < applied {
             self.ask_to_learn(from, cx);
         }
         self.campaign_if_all_answered(cx);
@@ -72,7 +72,7 @@ impl MultiPaxos {
     pub(super) fn campaign_if_all_answered<C: Context<Self>>(&mut self, cx: &mut C) {
         let Some(lost) = self.lost else { return };
         let all = self.others().all(|other| lost.answered.contains(other));
-        if all && self.role == Role::Follower && self.applied >= lost.until {
+        if all && self.role == Role::Follower && self.log.applied() >= lost.until {
             self.campaign(cx);
         }
     }

@@ -21,6 +21,9 @@ const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
 /// How long the replicas may then take to agree.
 const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
 
+/// The first byte of `Accept` of classic Paxos.
+const ACCEPT_OF_PAXOS: u8 = 3;
+
 /// How many times slower the one slow disk is.
 const SLOW_DISK: u64 = 40;
 
@@ -63,6 +66,8 @@ pub(crate) struct Cluster<P: Protocol> {
     faulty: bool,
     /// What was committed for each slot, by whoever was first.
     committed: BTreeMap<Slot, Rc<[u8]>>,
+    /// Classic Paxos: what was asked votes for first, by the slot and ballot in the message.
+    proposed: BTreeMap<Vec<u8>, Rc<[u8]>>,
     summary: Summary,
 }
 
@@ -118,6 +123,7 @@ impl<P: Protocol> Cluster<P> {
             links: [[true; REPLICAS_MAX]; REPLICAS_MAX],
             faulty: true,
             committed: BTreeMap::new(),
+            proposed: BTreeMap::new(),
             summary: Summary::default(),
             plan,
         }
@@ -230,6 +236,7 @@ impl<P: Protocol> Cluster<P> {
         }
         let from = self.replicas[index].config.id;
         for (to, packet) in output.packets {
+            self.check_proposal(&packet);
             if to == from {
                 // What a replica tells itself cannot get lost while it lives, nor overtake.
                 self.after(0, Event::Packet { from, to, packet });
@@ -238,6 +245,17 @@ impl<P: Protocol> Cluster<P> {
                 let event = |_: &Self| Event::Packet { from, to, packet: packet.clone() };
                 self.travel(self.plan.twice_percent, event);
             }
+        }
+    }
+
+    /// Classic Paxos: a ballot stands for one value in its slot, for ever (P2c speaks of *the* value
+    /// of a proposal).
+    fn check_proposal(&mut self, packet: &Packet) {
+        let Packet::Message { message, payload } = packet else { return };
+        if P::NAME == "paxos" && message[0] == ACCEPT_OF_PAXOS {
+            let first =
+                self.proposed.entry(message.clone()).or_insert_with(|| payload.shared.clone());
+            assert_eq!(*first, payload.shared, "one ballot is for two values");
         }
     }
 

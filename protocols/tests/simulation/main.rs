@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod damage;
 mod disk;
+mod duel;
 mod history;
 mod misreading;
 mod misreading_raft;

@@ -1,6 +1,8 @@
 //! What a broken replica makes of its messages. A protocol that handles a message wrongly is a
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
+mod paxos;
+
 use std::collections::BTreeMap;
 
 use synod_protocols::multi_paxos;
@@ -62,6 +64,10 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "multi_paxos" => {
                 let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 misread_by_multi_paxos(mutation, mail, applied, &self.disk, packets)
+            }
+            Some(mutation) if P::NAME == "paxos" => {
+                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
+                paxos::misread(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "raft" => {
                 misread_by_raft(mutation, mail, &self.disk, packets)

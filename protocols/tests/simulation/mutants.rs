@@ -12,6 +12,7 @@ use std::{fmt, io};
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -162,6 +163,39 @@ const MULTI_PAXOS: &[Row] = &[
     ("reads its own store", Mutation::ReadsLocally, HISTORY),
     ("votes of phase 1 get lost", Mutation::DropsMessages(2), PROGRESS),
     ("never learns", Mutation::DropsMessages(9), ANY),
+    ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+];
+
+const PAXOS: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
+    ("promises before the disk", Mutation::SendsKindEarly(2), AGREEMENT),
+    ("votes before the disk", Mutation::SendsKindEarly(4), AGREEMENT),
+    ("loses its last record", Mutation::LosesLastRecord, AGREEMENT),
+    ("forgets promises", Mutation::ForgetsRecords(2), AGREEMENT),
+    ("forgets votes", Mutation::ForgetsRecords(3), AGREEMENT),
+    ("forgets what it learned", Mutation::ForgetsRecords(4), ANY),
+    ("forgets checkpoints", Mutation::ForgetsRecords(5), ANY),
+    ("forgets installations", Mutation::ForgetsRecords(6), ANY),
+    ("forgets sessions at a restart", Mutation::ForgetsSessions, ANY),
+    ("checkpoint without promises", Mutation::CheckpointsWithout(2), AGREEMENT),
+    ("checkpoint without votes", Mutation::CheckpointsWithout(3), AGREEMENT),
+    ("checkpoint without its position", Mutation::CheckpointsWithout(5), ANY),
+    ("snapshot without sessions", Mutation::SnapshotsWithoutSessions, ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("forgets what was installed", Mutation::ForgetsInstalled, ANY),
+    ("phase 1 ignores votes", Mutation::HidesVotes, AGREEMENT),
+    ("phase 1 fills with nothing", Mutation::FillsWithNothing, AGREEMENT),
+    ("counts each promise twice", Mutation::CountsTwice(2), AGREEMENT),
+    ("counts repeated promises", Mutation::CountsRepeats(2), AGREEMENT),
+    ("counts each vote twice", Mutation::CountsTwice(4), AGREEMENT),
+    ("counts repeated votes", Mutation::CountsRepeats(4), AGREEMENT),
+    ("votes below its promise", Mutation::VotesBelowPromise, AGREEMENT),
+    ("learns whatever it voted for", Mutation::TrustsBound, AGREEMENT),
+    ("teaches what it voted for", Mutation::TeachesVotes, AGREEMENT),
+    ("applies past a hole", Mutation::LearnsPastHoles, AGREEMENT),
+    ("reads its own store", Mutation::ReadsLocally, HISTORY),
+    ("promises get lost", Mutation::DropsMessages(2), PROGRESS),
+    ("what was chosen gets lost", Mutation::DropsMessages(8), ANY),
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
 ];
 
@@ -333,6 +367,7 @@ const CHECKER: &[Row] = &[
 fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
+    mutants.extend(mutants_of::<Paxos>("paxos", PAXOS));
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, |seed| seed * 8 + 6));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));

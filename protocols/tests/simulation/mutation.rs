@@ -38,21 +38,21 @@ pub(crate) enum Mutation {
     /// A client repeats writes to registers.
     RepeatsWrites,
 
-    /// Multi-Paxos: a candidate takes no notice of the votes that promises name.
+    /// Paxos: who asks for promises takes no notice of the votes that they name.
     HidesVotes,
     /// Multi-Paxos: a candidate takes notice of votes for its first slot only.
     SkipsTail,
-    /// Multi-Paxos: a candidate proposes the value of the lowest ballot again.
+    /// Paxos: who asks for promises proposes the value of the lowest ballot again.
     PicksLowestBallot,
-    /// Multi-Paxos: a candidate proposes nothing where it found a value.
+    /// Paxos: who asks for promises proposes nothing where it found a value.
     FillsWithNothing,
-    /// Multi-Paxos: an acceptor votes in a ballot below its promise.
+    /// Paxos: an acceptor votes in a ballot below its promise.
     VotesBelowPromise,
-    /// Multi-Paxos: a follower takes whatever it voted for as chosen when the bound says so.
+    /// Paxos: a learner takes whatever it voted for as chosen when it hears that something is.
     TrustsBound,
-    /// Multi-Paxos: a replica that is asked for chosen values tells its votes, too.
+    /// Paxos: a replica that is asked for chosen values tells its votes, too.
     TeachesVotes,
-    /// Multi-Paxos: a value that is learned takes the next slot, whatever its own is.
+    /// Paxos: a value that is learned takes the next slot, whatever its own is.
     LearnsPastHoles,
     /// Multi-Paxos: phase-1 quorums lack a replica.
     SmallPhase1Quorums,

@@ -179,7 +179,9 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
         if random.percent(60) { replicas / 2 + 1 } else { random.between(1, replicas) };
     for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
         *place = match parameter.name {
-            "heartbeat" | "retry" => MILLISECOND,
+            "heartbeat" | "retry" | "backoff" => MILLISECOND,
+            "patience" => 20 * MILLISECOND,
+            "randomised_backoff" => 1,
             "election_timeout" => 6 * MILLISECOND,
             "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
             "view_change_timeout" => 6 * MILLISECOND,

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -78,6 +79,12 @@ fn quorum_survives_its_faults() {
 #[test]
 fn multi_paxos_survives_its_faults() {
     let summaries = campaign::<MultiPaxos>(2_000);
+    assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn paxos_survives_its_faults() {
+    let summaries = campaign::<Paxos>(2_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
+use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -241,6 +242,11 @@ fn check<P: Protocol>() {
 #[test]
 fn multi_paxos_transcripts() {
     check::<MultiPaxos>();
+}
+
+#[test]
+fn paxos_transcripts() {
+    check::<Paxos>();
 }
 
 #[test]
