@@ -309,6 +309,11 @@ impl Cluster {
         self.members.iter_mut().map(Member::take_log).collect()
     }
 
+    /// The replicas that are there, each with its process.
+    pub fn processes(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.members.iter().filter_map(|member| Some((member.id(), member.process()?)))
+    }
+
     /// The number of replicas.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -170,7 +170,7 @@ impl One<'_> {
                 return Ok(None);
             };
             let result = &summary.results[0];
-            tried.figures_ns.push(self.question.objective.figure_ns(&result.overall));
+            tried.figures_ns.push(self.question.objective.figure_or_worst_ns(&result.overall));
             match fault(result, rate, &self.question.objective) {
                 None => tried.held += 1,
                 Some(why) => tried.why = why,
@@ -207,8 +207,11 @@ fn fault(result: &ProtocolResult, rate: f64, objective: &Objective) -> Option<St
         return Some(result.verdict.words());
     }
     if !objective.holds(overall) {
-        let found = synod_results::units::nanoseconds(objective.figure_ns(overall));
-        return Some(format!("{} was {found}", objective.name()));
+        let name = objective.name();
+        return Some(match objective.figure_ns(overall) {
+            Some(found) => format!("{name} was {}", synod_results::units::nanoseconds(found)),
+            None => format!("{} operations are too few to know {name}", overall.count),
+        });
     }
     if overall.ops_per_second < rate * SERVED_SHARE {
         let share = overall.ops_per_second / rate * 100.0;

@@ -8,6 +8,7 @@
 //! then; one that is never answered has an unknown outcome, which is not a failure.
 
 mod clients;
+mod in_flight;
 mod recording;
 mod slots;
 pub mod writer;
@@ -23,6 +24,7 @@ use synod_protocols::types::Time;
 use synod_workloads::{Arrival, ArrivalGenerator, Load, Phases, thread_seed};
 
 use self::clients::{Clients, Step};
+pub use self::in_flight::Passed;
 pub use self::recording::{Piece, Recording, Timed, Used};
 use self::slots::Slots;
 pub use self::slots::lanes;
@@ -104,6 +106,8 @@ pub struct Noticed {
     pub turns: u64,
     /// Processor time used while measuring, in nanoseconds.
     pub cpu_ns: u64,
+    /// Operations under way while measuring.
+    pub passed: Passed,
 }
 
 /// How far a load thread is.
@@ -278,7 +282,9 @@ impl<I: Io> LoadThread<I> {
         if completed > 0 {
             self.shared.completed.fetch_add(completed, Ordering::Relaxed);
         }
-        self.core.recording.roll(self.core.now, &self.core.noticed);
+        let core = &mut self.core;
+        core.recording.sample_in_flight(core.now, core.clients.in_flight(), &mut core.noticed);
+        core.recording.roll(core.now, &core.noticed);
     }
 
     fn advance_stage(&mut self) {
@@ -314,7 +320,7 @@ impl<I: Io> LoadThread<I> {
             Stage::Preload | Stage::Run | Stage::Drain | Stage::Done => {}
         }
         self.core.recording.sample_cpu(self.core.now, self.cpu_clock, &mut self.core.noticed);
-        self.shared.outstanding.store(self.core.clients.outstanding() as u64, Ordering::Relaxed);
+        self.shared.outstanding.store(self.core.clients.outstanding(), Ordering::Relaxed);
     }
 }
 
@@ -497,7 +503,7 @@ impl Core {
 
     /// The outcome of the client's operation is unknown and will stay so.
     fn give_up(&mut self, client: u32) {
-        let (operation, _) = self.clients.give_up(client);
+        let (operation, _) = self.clients.give_up(client, self.now);
         self.noticed.unknown += 1;
         self.recording.record_unknown(&operation);
         self.next_operation(client);

@@ -7,6 +7,7 @@ mod breakable;
 mod ceiling;
 mod faults;
 mod gates;
+mod machine;
 mod measure;
 mod simulated;
 
@@ -27,6 +28,7 @@ use synod_workloads::{ProtocolChoice, Workload};
 
 use self::ceiling::Ceiling;
 use self::faults::{Moment, Schedule};
+use self::machine::{Edges, Machine};
 use self::measure::Observed;
 use self::simulated::Simulate;
 use crate::cluster::orders::Status;
@@ -179,13 +181,16 @@ struct Ran {
     logs: Vec<Vec<Vec<Status>>>,
     faults: Vec<synod_results::summary::Fault>,
     trouble: Option<String>,
+    edges: Edges,
 }
 
 /// How the watched part of a run ended.
+#[derive(Default)]
 struct Watched {
     start_ns: u64,
     faults: Vec<synod_results::summary::Fault>,
     trouble: Option<String>,
+    edges: Edges,
 }
 
 impl Single<'_> {
@@ -211,6 +216,8 @@ impl Single<'_> {
             logs: ran.logs,
             faults: ran.faults,
             trouble: ran.trouble,
+            edges: ran.edges,
+            simulated: self.options.simulated,
             promise: cluster::chosen(self.workload, self.protocol).promise,
             verdict,
         });
@@ -237,7 +244,7 @@ impl Single<'_> {
         let mut cluster =
             Cluster::start(self.workload, self.protocol, &placed, (identity, key), &places)?;
         let loading = self.load(&cluster, &placed, (identity, key.for_clients()))?;
-        let watched = self.watch(&mut cluster, &loading);
+        let watched = self.watch(&mut cluster, &loading, &placed);
         loading.shared.stop.store(watched.trouble.is_some(), Ordering::Relaxed);
         let noticed: Vec<Noticed> = loading
             .threads
@@ -257,6 +264,7 @@ impl Single<'_> {
             logs: cluster.take_logs(),
             faults: watched.faults,
             trouble: watched.trouble,
+            edges: watched.edges,
             placed,
         })
     }
@@ -322,10 +330,10 @@ impl Single<'_> {
     }
 
     /// Watches until the load ends by itself, or something goes wrong.
-    fn watch(&self, cluster: &mut Cluster, loading: &Loading) -> Watched {
+    fn watch(&self, cluster: &mut Cluster, loading: &Loading, placed: &Placed) -> Watched {
         let phases = &self.workload.phases;
         let mut schedule = Schedule::new(self.workload, self.repeat);
-        let mut watched = Watched { start_ns: 0, faults: Vec::new(), trouble: None };
+        let mut watched = Watched::default();
         let mut seen = (0, clock());
         let mut before_measuring = None;
         while loading.threads.iter().any(|thread| !thread.is_finished()) {
@@ -347,12 +355,18 @@ impl Single<'_> {
                 let measures = at_ns >= phases.warm_up_ns;
                 let measured_ops =
                     measures.then(|| completed - *before_measuring.get_or_insert(completed));
+                watched.edges.note(at_ns, phases, || machine(cluster, placed));
                 schedule.act(Moment { at_ns, measured_ops }, cluster);
             }
             watched.trouble = self.trouble(cluster, loading, now.since(seen.1));
             if watched.trouble.is_some() {
                 break;
             }
+        }
+        if watched.start_ns != 0 {
+            // With no cool-down the load may be over before the end of the window is looked at.
+            let at_ns = clock().0.saturating_sub(watched.start_ns);
+            watched.edges.note(at_ns, phases, || machine(cluster, placed));
         }
         watched.faults = schedule.finish(cluster, phases);
         watched
@@ -464,6 +478,15 @@ fn load_thread(
         }
     };
     LoadThread::new(plan, io, shared, recording, thread_cpu_ns).run()
+}
+
+/// The machine as it is now: the processors and the processes of a run.
+fn machine(cluster: &Cluster, placed: &Placed) -> Machine {
+    let processors = placed.replicas.iter().flatten().chain(&placed.load).copied().collect();
+    let own = ("the load generator".to_owned(), std::process::id());
+    let replicas = cluster.processes().map(|(id, process)| (format!("replica {id}"), process));
+    let processes: Vec<(String, u32)> = replicas.chain([own]).collect();
+    Machine::read(Path::new("/"), &processors, &processes)
 }
 
 /// A folder of this run that vanishes with it.

@@ -280,7 +280,7 @@ impl One<'_> {
         let Some(result) = self.run(setting, repeat, self.with(setting))? else { return Ok(None) };
         let trial = &mut self.trials[at];
         trial.ops_per_second.push(result.overall.ops_per_second);
-        trial.figures_ns.push(self.question.objective.figure_ns(&result.overall));
+        trial.figures_ns.push(self.question.objective.figure_or_worst_ns(&result.overall));
         trial.sound &= result.is_sound();
         Ok(Some(at))
     }

@@ -55,6 +55,36 @@ fn every_protocol_in_memory() {
     assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
 }
 
+/// Gates of the machine and of the processor time that it had for the run: on a busy machine they
+/// may rightly fail.
+const OF_THE_MACHINE: [&str; 4] = [
+    "load generator has time to spare",
+    "processors were not stolen",
+    "processors kept their pace",
+    "nothing was swapped",
+];
+
+#[test]
+fn a_short_run_is_judged_by_every_gate_and_passes() {
+    let bench = workload("durability: none", "multi_paxos, abd", "clients: 64, threads: 2", "");
+    let summary = assert_linearizable(&bench);
+    for result in &summary.results {
+        let names: Vec<&str> = result.gates.iter().map(|gate| gate.name.as_str()).collect();
+        assert_eq!(names.len(), 12, "{names:?}");
+        for name in OF_THE_MACHINE {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        let unexpected = result
+            .gates
+            .iter()
+            .find(|gate| !gate.ok && !OF_THE_MACHINE.contains(&gate.name.as_str()));
+        assert!(unexpected.is_none(), "{}: {unexpected:?}", result.label);
+        let law = result.gates.iter().find(|gate| gate.name == "Little's law holds");
+        let law = law.expect("it is among them");
+        assert!(law.detail.contains("under way on average") && !law.warning, "{law:?}");
+    }
+}
+
 #[test]
 fn every_protocol_on_disk() {
     let bench = workload(

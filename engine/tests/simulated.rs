@@ -5,7 +5,7 @@ use std::process::Command;
 
 use synod_results::check::Consistency;
 use synod_results::run_folder::RunFolder;
-use synod_results::summary::{Summary, VerdictSummary};
+use synod_results::summary::{Gate, Summary, VerdictSummary};
 
 /// The way between two simulated machines.
 const HOP_NS: u64 = 15_000;
@@ -61,6 +61,27 @@ fn faults_of_every_kind_strike_and_leave_evidence() {
             let silent = result.faults.iter().find(|fault| fault.evidence.is_empty());
             assert!(silent.is_none(), "{file}: {silent:?}");
         }
+    }
+}
+
+#[test]
+fn a_run_passes_every_gate() {
+    let set = ["phases.measure=12s", "load.clients=16", "load.arrival.closed.think=1ms"];
+    let summary = simulate("quickstart.yaml", &set);
+    for result in &summary.results {
+        assert_eq!(result.gates.len(), 12, "{:?}", result.gates);
+        // A simulated cluster may come to rest late as well, and is told so.
+        let may_warn = |gate: &Gate| gate.name == "the state is steady";
+        let wrong = result.gates.iter().find(|gate| !gate.ok || (gate.warning && !may_warn(gate)));
+        assert!(wrong.is_none(), "{}: {wrong:?}", result.label);
+        let said = |name: &str| {
+            let gate = result.gates.iter().find(|gate| gate.name == name);
+            gate.expect("it is among them").detail.as_str()
+        };
+        let law = said("Little's law holds");
+        assert!(law.contains("off by 0.0"), "latencies have three digits: {law}");
+        let steady = said("the state is steady");
+        assert!(!steady.contains("unknown") && !steady.contains("not asked"), "{steady}");
     }
 }
 

@@ -7,16 +7,16 @@ use crate::summary::LatencySummary;
 /// A figure of latency that an objective bounds.
 struct Figure {
     name: &'static str,
-    of: fn(&LatencySummary) -> f64,
+    of: fn(&LatencySummary) -> Option<f64>,
 }
 
 const FIGURES: [Figure; 6] = [
-    Figure { name: "mean", of: |latency| latency.mean_ns },
-    Figure { name: "p50", of: |latency| latency.p50_ns as f64 },
-    Figure { name: "p90", of: |latency| latency.p90_ns as f64 },
-    Figure { name: "p99", of: |latency| latency.p99_ns as f64 },
-    Figure { name: "p99.9", of: |latency| latency.p999_ns as f64 },
-    Figure { name: "max", of: |latency| latency.max_ns as f64 },
+    Figure { name: "mean", of: |latency| Some(latency.mean_ns) },
+    Figure { name: "p50", of: LatencySummary::p50 },
+    Figure { name: "p90", of: LatencySummary::p90 },
+    Figure { name: "p99", of: LatencySummary::p99 },
+    Figure { name: "p99.9", of: LatencySummary::p999 },
+    Figure { name: "max", of: |latency| Some(latency.max_ns as f64) },
 ];
 
 const UNITS: [(&str, f64); 4] = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
@@ -52,10 +52,16 @@ impl Objective {
         }
     }
 
-    /// The figure that is bounded, in nanoseconds.
+    /// The figure that is bounded, in nanoseconds, if there were enough operations for it.
     #[must_use]
-    pub fn figure_ns(&self, latency: &LatencySummary) -> f64 {
+    pub fn figure_ns(&self, latency: &LatencySummary) -> Option<f64> {
         (FIGURES[self.figure].of)(latency)
+    }
+
+    /// The same for calculations: what is not known may be anything, so it is taken for endless.
+    #[must_use]
+    pub fn figure_or_worst_ns(&self, latency: &LatencySummary) -> f64 {
+        self.figure_ns(latency).unwrap_or(f64::INFINITY)
     }
 
     /// The name of the figure that is bounded.
@@ -67,7 +73,7 @@ impl Objective {
     /// Whether the figure is below its bound.
     #[must_use]
     pub fn holds(&self, latency: &LatencySummary) -> bool {
-        latency.count > 0 && self.allows(self.figure_ns(latency))
+        latency.count > 0 && self.figure_ns(latency).is_some_and(|figure| self.allows(figure))
     }
 
     /// Whether the bound is above this figure.
@@ -90,7 +96,7 @@ mod tests {
     #[test]
     fn objectives_read_as_people_write_them() {
         let latency =
-            LatencySummary { count: 1, p99_ns: 5_000_000, p999_ns: 7, ..LatencySummary::default() };
+            LatencySummary { count: 10_000, p99_ns: 5_000_000, p999_ns: 7, ..Default::default() };
         for (text, holds, words) in [
             ("p99<5ms", false, "p99 < 5.00 ms"),
             ("p99 < 5.1ms", true, "p99 < 5.10 ms"),
@@ -101,6 +107,8 @@ mod tests {
             assert_eq!(objective.holds(&latency), holds, "{text}");
             assert_eq!(objective.to_string(), words);
         }
+        let few = LatencySummary { count: 9_999, ..latency };
+        assert!(!Objective::parse("p99.9<7us").unwrap().holds(&few), "too few to know");
         let nothing = LatencySummary::default();
         assert!(!Objective::parse("p99<5ms").unwrap().holds(&nothing), "nothing was measured");
     }

@@ -47,17 +47,16 @@ fn row(label: &str, results: &[&ProtocolResult]) -> Vec<String> {
     let (least, median, most) =
         spread(|result| Some(result.overall.ops_per_second), results).unwrap_or_default();
     let latency = |figure| {
-        let (_, median, _) = spread(figure, results).unwrap_or_default();
-        units::nanoseconds(median)
+        units::or_dash(spread(figure, results).map(|(_, median, _)| median), units::nanoseconds)
     };
     let sound = results.iter().filter(|result| result.is_sound()).count();
     vec![
         label.to_owned(),
         units::count(median),
         format!("{:.0} %", (most - least) / median.max(f64::MIN_POSITIVE) * 100.0),
-        latency(|result| Some(result.overall.p50_ns as f64)),
-        latency(|result| Some(result.overall.p99_ns as f64)),
-        latency(|result| Some(result.overall.p999_ns as f64)),
+        latency(|result| result.overall.p50()),
+        latency(|result| result.overall.p99()),
+        latency(|result| result.overall.p999()),
         format!("{sound}/{}", results.len()),
     ]
 }
@@ -72,7 +71,12 @@ mod tests {
     fn repeats_become_one_row() {
         let result = |label: &str, ops_per_second| ProtocolResult {
             label: label.to_owned(),
-            overall: LatencySummary { ops_per_second, p50_ns: 1000, ..LatencySummary::default() },
+            overall: LatencySummary {
+                count: 20,
+                ops_per_second,
+                p50_ns: 1000,
+                ..Default::default()
+            },
             verdict: VerdictSummary::Linearizable {
                 operations: 1,
                 keys: 1,

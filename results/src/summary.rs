@@ -136,6 +136,11 @@ impl ProtocolResult {
         self.gates.iter().filter(|gate| !gate.ok)
     }
 
+    /// The gates that held with a warning: figures may be compared, and this has to be known.
+    pub fn warnings(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| gate.ok && gate.warning)
+    }
+
     /// Whether the history and every gate passed.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -144,6 +149,39 @@ impl ProtocolResult {
 
     fn per_operation(&self, total: f64) -> Option<f64> {
         (self.overall.count > 0).then(|| total / self.overall.count as f64)
+    }
+}
+
+/// A quantile that is shown, by the share of operations beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quantile {
+    name: &'static str,
+    /// One of so many is slower.
+    one_of: u64,
+}
+
+/// So many operations have to be beyond a quantile: with fewer it is the luck of one of them.
+const BEYOND_MIN: u64 = 10;
+
+const P50: Quantile = Quantile { name: "p50", one_of: 2 };
+const P90: Quantile = Quantile { name: "p90", one_of: 10 };
+const P99: Quantile = Quantile { name: "p99", one_of: 100 };
+const P999: Quantile = Quantile { name: "p99.9", one_of: 1000 };
+
+/// Those that are shown.
+pub const QUANTILES: [Quantile; 4] = [P50, P90, P99, P999];
+
+impl Quantile {
+    /// The name that tables have for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How many operations it needs to be shown.
+    #[must_use]
+    pub const fn samples_min(&self) -> u64 {
+        BEYOND_MIN * self.one_of
     }
 }
 
@@ -188,6 +226,34 @@ impl LatencySummary {
             p999_ns: histogram.value_at_quantile(0.999),
             max_ns: histogram.max(),
         }
+    }
+
+    /// The median, of enough operations.
+    #[must_use]
+    pub fn p50(&self) -> Option<f64> {
+        self.known(P50, self.p50_ns)
+    }
+
+    /// The 90th percentile, of enough operations.
+    #[must_use]
+    pub fn p90(&self) -> Option<f64> {
+        self.known(P90, self.p90_ns)
+    }
+
+    /// The 99th percentile, of enough operations.
+    #[must_use]
+    pub fn p99(&self) -> Option<f64> {
+        self.known(P99, self.p99_ns)
+    }
+
+    /// The 99.9th percentile, of enough operations.
+    #[must_use]
+    pub fn p999(&self) -> Option<f64> {
+        self.known(P999, self.p999_ns)
+    }
+
+    fn known(&self, quantile: Quantile, figure_ns: u64) -> Option<f64> {
+        (self.count >= quantile.samples_min()).then_some(figure_ns as f64)
     }
 
     /// The figures of each kind that was measured, under its name.
@@ -266,6 +332,9 @@ pub struct Gate {
     pub name: String,
     /// Whether it held.
     pub ok: bool,
+    /// Whether it held, but not so well that nobody has to know.
+    #[serde(default)]
+    pub warning: bool,
     /// What was measured, in words.
     pub detail: String,
 }
@@ -435,5 +504,6 @@ mod tests {
         let figures = LatencySummary::of(&histogram, 2.0);
         assert_eq!((figures.count, figures.ops_per_second), (1000, 500.0));
         assert_eq!((figures.p50_ns, figures.p999_ns, figures.max_ns), (500, 999, 1000));
+        assert_eq!((figures.p99(), figures.p999()), (Some(990.0), None), "one is beyond p99.9");
     }
 }

@@ -31,10 +31,10 @@ pub(crate) struct Row {
 pub(crate) const ROWS: [Row; 11] = [
     Row { name: "ops/s", figure: |r| Some(r.overall.ops_per_second), print: units::count },
     Row { name: "mean", figure: |r| Some(r.overall.mean_ns), print: units::nanoseconds },
-    Row { name: "p50", figure: |r| Some(r.overall.p50_ns as f64), print: units::nanoseconds },
-    Row { name: "p90", figure: |r| Some(r.overall.p90_ns as f64), print: units::nanoseconds },
-    Row { name: "p99", figure: |r| Some(r.overall.p99_ns as f64), print: units::nanoseconds },
-    Row { name: "p99.9", figure: |r| Some(r.overall.p999_ns as f64), print: units::nanoseconds },
+    Row { name: "p50", figure: |r| r.overall.p50(), print: units::nanoseconds },
+    Row { name: "p90", figure: |r| r.overall.p90(), print: units::nanoseconds },
+    Row { name: "p99", figure: |r| r.overall.p99(), print: units::nanoseconds },
+    Row { name: "p99.9", figure: |r| r.overall.p999(), print: units::nanoseconds },
     Row { name: "max", figure: |r| Some(r.overall.max_ns as f64), print: units::nanoseconds },
     Row {
         name: "CPU-s/M ops",
@@ -184,6 +184,10 @@ fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
         let line = format!("  INVALID, not to be compared: {}: {}", gate.name, gate.detail);
         text.push_str(&lines(&line, AnsiColor::Red, colors));
     }
+    for gate in result.warnings() {
+        let line = format!("  note: {}: {}", gate.name, gate.detail);
+        text.push_str(&lines(&line, AnsiColor::Yellow, colors));
+    }
     text
 }
 
@@ -276,12 +280,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_quantile_with_too_few_samples_is_not_shown() {
+        let mut summary = summary(1, 1);
+        summary.results[0].overall.p999_ns = 999_000;
+        summary.results[0].gates = vec![Gate {
+            name: "enough samples".to_owned(),
+            ok: true,
+            warning: true,
+            detail: "p99.9 needs 10,000".to_owned(),
+        }];
+        let text = render(&summary, false);
+        assert!(!text.contains("999"), "{text}");
+        assert!(text.contains("\n  note: enough samples: p99.9 needs 10,000\n"), "{text}");
+        summary.results[0].overall.count = 10_000;
+        assert!(render(&summary, false).contains("999 us"));
+    }
+
+    #[test]
     fn what_failed_is_said_below() {
         let mut summary = summary(1, 1);
         summary.complete = false;
         summary.results[0].gates = vec![Gate {
             name: "load generator".to_owned(),
             ok: false,
+            warning: false,
             detail: "fell behind its schedule by 12 ms ".repeat(5),
         }];
         let text = render(&summary, false);

@@ -40,6 +40,11 @@ pub fn figure(number: f64) -> String {
     format!("{number:.decimals$}")
 }
 
+/// A figure as `print` shows it, or `-` if it is not known.
+pub fn or_dash(figure: Option<f64>, print: fn(f64) -> String) -> String {
+    figure.map_or_else(|| "-".to_owned(), print)
+}
+
 /// A duration as workloads write it, in seconds: `500ms`, `1s`, `2m`, `0`.
 #[must_use]
 pub fn seconds(text: &str) -> Option<f64> {

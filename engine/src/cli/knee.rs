@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use synod::knee::{self, Knee, Question};
 use synod::run::Options;
 use synod_results::summary::ProtocolResult;
-use synod_results::units::{count, nanoseconds};
+use synod_results::units::{count, nanoseconds, or_dash};
 
 use super::runs::{interruption, read_workload};
 use super::{exit, fail};
@@ -47,9 +47,9 @@ fn ran(rate: &str, result: &ProtocolResult) -> String {
         "{:<16} {rate:>10}  served {:>7}/s  p50 {:>8}  p99 {:>8}  p99.9 {:>8}  {}",
         result.label,
         count(overall.ops_per_second),
-        nanoseconds(overall.p50_ns as f64),
-        nanoseconds(overall.p99_ns as f64),
-        nanoseconds(overall.p999_ns as f64),
+        or_dash(overall.p50(), nanoseconds),
+        or_dash(overall.p99(), nanoseconds),
+        or_dash(overall.p999(), nanoseconds),
         if result.is_sound() { "" } else { "NOT VALID" },
     )
 }

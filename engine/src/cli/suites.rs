@@ -112,8 +112,8 @@ fn tell(progress: &Progress<'_>) {
                     "{number:4}/{total}  {:<16} {:>9} ops/s  p50 {:>8}  p99 {:>8}  {}  {}",
                     result.label,
                     units::count(result.overall.ops_per_second),
-                    units::nanoseconds(result.overall.p50_ns as f64),
-                    units::nanoseconds(result.overall.p99_ns as f64),
+                    units::or_dash(result.overall.p50(), units::nanoseconds),
+                    units::or_dash(result.overall.p99(), units::nanoseconds),
                     if result.is_sound() { "ok" } else { "NOT VALID" },
                     in_words(settings.iter().copied()),
                 );

@@ -7,7 +7,7 @@ use synod::run::Options;
 use synod::tune::{self, BATCHES, Goal, Question, Setting, Trial, Tuned, WINDOWS};
 use synod_results::model::{Line, Model};
 use synod_results::summary::ProtocolResult;
-use synod_results::units::{count, nanoseconds};
+use synod_results::units::{count, nanoseconds, or_dash};
 use synod_workloads::format_duration;
 
 use super::runs::{interruption, read_workload};
@@ -72,8 +72,8 @@ fn ran(setting: Setting, result: &ProtocolResult) -> String {
         setting.window,
         format_duration(setting.linger_ns),
         count(overall.ops_per_second),
-        nanoseconds(overall.p50_ns as f64),
-        nanoseconds(overall.p99_ns as f64),
+        or_dash(overall.p50(), nanoseconds),
+        or_dash(overall.p99(), nanoseconds),
         if result.is_sound() { "" } else { "NOT VALID" },
     )
 }

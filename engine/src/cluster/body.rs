@@ -30,6 +30,14 @@ impl Body {
         }
     }
 
+    /// The process that it is in.
+    pub(super) fn process(&self) -> u32 {
+        match self {
+            Self::Process { child, .. } => child.id(),
+            Self::Threads { .. } => std::process::id(),
+        }
+    }
+
     pub(super) fn write_line(&mut self, line: &str) {
         let written = match self {
             Self::Process { input: Some(input), .. } => {

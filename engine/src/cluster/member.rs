@@ -261,6 +261,11 @@ impl Member {
         }
     }
 
+    /// The process that it is in, while it is.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.body.as_ref().filter(|_| self.ended.is_none()).map(Body::process)
+    }
+
     /// Whether the replica is there.
     pub(super) fn is_alive(&self) -> bool {
         self.body.is_some() && self.ended.is_none()

@@ -8,6 +8,7 @@ use synod_workloads::{
 };
 
 use super::Plan;
+use super::in_flight::InFlight;
 
 /// What a client does after one request of an operation was answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,7 +88,7 @@ pub(super) struct Clients {
     /// The number of client 0 in the whole run, from 1: the high half of ids.
     first_number: u32,
     groups: u64,
-    outstanding: usize,
+    in_flight: InFlight,
     mix: OperationGenerator,
     keys: KeyGenerator,
     values: ValueGenerator,
@@ -130,7 +131,7 @@ impl Clients {
             sessions: vec![Session::default(); count as usize * plan.groups.len()],
             first_number,
             groups: plan.groups.len() as u64,
-            outstanding: 0,
+            in_flight: InFlight::default(),
             mix: OperationGenerator::new(&plan.load.mix, seed),
             keys: keys.fork(seed, plan.thread, plan.threads),
             values: ValueGenerator::new(&plan.load.values, seed),
@@ -142,8 +143,12 @@ impl Clients {
         u32::try_from(self.clients.len()).expect("the workload bounds its clients")
     }
 
-    pub(super) fn outstanding(&self) -> usize {
-        self.outstanding
+    pub(super) fn outstanding(&self) -> u64 {
+        self.in_flight.count()
+    }
+
+    pub(super) fn in_flight(&mut self) -> &mut InFlight {
+        &mut self.in_flight
     }
 
     pub(super) fn is_outstanding(&self, client: u32) -> bool {
@@ -194,7 +199,7 @@ impl Clients {
     fn begin(&mut self, index: u32, op: Op, then: Option<Op>, key: u64, intended: Time, now: Time) {
         let client = &mut self.clients[index as usize];
         assert!(!client.outstanding);
-        self.outstanding += 1;
+        self.in_flight.begin(intended.0, now.0);
         client.count += 1;
         client.outstanding = true;
         client.op = op;
@@ -325,7 +330,7 @@ impl Clients {
         let Some(observed) = observed else { return (None, client.intended) };
         client.outstanding = false;
         let client = *client;
-        self.outstanding -= 1;
+        self.in_flight.end(client.intended.0, now.0);
         if client.op != Op::Get {
             self.session_mut(index).is_open = true;
         }
@@ -345,12 +350,12 @@ impl Clients {
     }
 
     /// Ends the client's request with an unknown outcome.
-    pub(super) fn give_up(&mut self, index: u32) -> (Operation, Time) {
+    pub(super) fn give_up(&mut self, index: u32, now: Time) -> (Operation, Time) {
         let client = &mut self.clients[index as usize];
         assert!(client.outstanding);
         client.outstanding = false;
         let client = *client;
-        self.outstanding -= 1;
+        self.in_flight.end(client.intended.0, now.0);
         if client.op != Op::Get && !self.session(index).is_open {
             self.session_mut(index).renew();
         }

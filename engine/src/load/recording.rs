@@ -8,6 +8,7 @@ use synod_results::record::{Interval, LatencyRecorder, Spare};
 use synod_workloads::Phases;
 
 use super::Noticed;
+use super::in_flight::{InFlight, Mark};
 
 /// Operations in a chunk: 256 KiB, so that recorder and writer meet in the cache.
 const CHUNK_OPERATIONS: usize = 4096;
@@ -66,6 +67,7 @@ pub struct Recording {
     roll_at: Time,
     counted: Noticed,
     cpu_from: Option<u64>,
+    in_flight_from: Option<Mark>,
 }
 
 impl Recording {
@@ -86,6 +88,7 @@ impl Recording {
             roll_at: Time::NEVER,
             counted: Noticed::default(),
             cpu_from: None,
+            in_flight_from: None,
         }
     }
 
@@ -190,6 +193,23 @@ impl Recording {
             && now >= self.measure_until
         {
             noticed.cpu_ns = clock() - from;
+        }
+    }
+
+    /// Notes what was under way while measuring. Goes before [`Self::roll`] in a turn, so that both
+    /// divide operations in the same way: what ended in a turn belongs to what is over.
+    pub(super) fn sample_in_flight(
+        &mut self,
+        now: Time,
+        in_flight: &mut InFlight,
+        noticed: &mut Noticed,
+    ) {
+        match &self.in_flight_from {
+            None if now >= self.measure_from => self.in_flight_from = Some(in_flight.mark(now.0)),
+            Some(from) if noticed.passed.for_ns == 0 && now >= self.measure_until => {
+                noticed.passed = in_flight.mark(now.0).since(from);
+            }
+            None | Some(_) => {}
         }
     }
 

@@ -1,28 +1,56 @@
-//! Conditions without which a measurement says nothing. Each is a named line in the result.
+//! Conditions without which a measurement says nothing, or less than it seems to. Each is a named
+//! line in the result: it holds, it holds with a warning, or the result is invalid.
 
-use synod_results::summary::Gate;
-use synod_workloads::Arrival;
+mod course;
+mod machine;
 
+use hdrhistogram::Histogram;
+use synod_results::summary::{Gate, QUANTILES, Quantile};
+use synod_results::units;
+use synod_workloads::{Arrival, Workload};
+
+use self::course::Law;
 use super::measure::Observed;
 use crate::load::LATE_NS;
 
-/// Samples that a 99.9th percentile needs: ten beyond it.
-const SAMPLES_MIN: u64 = 10_000;
-
 /// All conditions of one run.
-pub(super) fn all(observed: &Observed<'_>, measured: u64) -> Vec<Gate> {
-    vec![
+pub(super) fn all(observed: &Observed<'_>, overall: &Histogram<u64>) -> Vec<Gate> {
+    let measured = overall.len();
+    let phases = &observed.workload.phases;
+    let from_ns = observed.start_ns + phases.warm_up_ns;
+    let window_ns = (from_ns, from_ns + phases.measure_ns);
+    let faults = observed.faults.len();
+    let passed = observed.noticed.iter().map(|noticed| noticed.passed);
+    let why_not_steady = why_not_steady(observed.workload);
+    let mut gates = vec![
         whole(observed),
         load_has_time(observed),
         load_is_on_time(observed, measured),
         values_are_whole(observed),
         faults_left_evidence(observed),
+        course::no_stall(&observed.logs, window_ns, faults),
         enough_samples(measured),
-    ]
+        course::law(recorded(observed, overall), passed),
+        course::steady(&observed.written.seconds, phases, why_not_steady),
+    ];
+    gates.extend(machine::all(&observed.edges, observed.simulated));
+    gates
+}
+
+fn passed(name: &str, detail: String) -> Gate {
+    Gate { name: name.to_owned(), ok: true, warning: false, detail }
+}
+
+fn warned(name: &str, detail: String) -> Gate {
+    Gate { warning: true, ..passed(name, detail) }
+}
+
+fn failed(name: &str, detail: String) -> Gate {
+    Gate { ok: false, ..passed(name, detail) }
 }
 
 fn gate(name: &str, ok: bool, detail: String) -> Gate {
-    Gate { name: name.to_owned(), ok, detail }
+    if ok { passed(name, detail) } else { failed(name, detail) }
 }
 
 fn whole(observed: &Observed<'_>) -> Gate {
@@ -80,7 +108,63 @@ fn faults_left_evidence(observed: &Observed<'_>) -> Gate {
     gate("faults left evidence", without.is_empty(), detail)
 }
 
+/// With too few operations for its quantile a figure is not shown; with too few for any, nothing
+/// was measured.
 fn enough_samples(measured: u64) -> Gate {
-    let detail = format!("{measured} operations measured, {SAMPLES_MIN} needed for p99.9");
-    gate("enough samples", measured >= SAMPLES_MIN, detail)
+    const NAME: &str = "enough samples";
+    let needed = |quantile: &Quantile| {
+        let needed = units::grouped(quantile.samples_min());
+        format!("{} needs {needed}", quantile.name())
+    };
+    let lacking: Vec<&Quantile> =
+        QUANTILES.iter().filter(|quantile| measured < quantile.samples_min()).collect();
+    let said: Vec<String> = lacking.iter().map(|quantile| needed(quantile)).collect();
+    let operations = format!("{} operations measured", units::grouped(measured));
+    if lacking.is_empty() {
+        passed(NAME, operations)
+    } else if lacking.len() < QUANTILES.len() {
+        warned(NAME, format!("{operations}, and {}, so it is not shown", said.join(", ")))
+    } else {
+        failed(NAME, format!("{operations}, and {}", said.join(", ")))
+    }
+}
+
+/// What Little's law is asked of.
+fn recorded(observed: &Observed<'_>, overall: &Histogram<u64>) -> Law {
+    let given_up = observed.noticed.iter().any(|noticed| noticed.unknown > 0);
+    Law {
+        is_closed: matches!(observed.workload.load.arrival, Arrival::Closed { .. }),
+        is_disturbed: given_up || !observed.faults.is_empty(),
+        latencies_ns: overall.mean() * overall.len() as f64,
+    }
+}
+
+/// Why a run is not meant to be in one state, if it is not.
+fn why_not_steady(workload: &Workload) -> Option<&'static str> {
+    if !workload.faults.is_empty() {
+        return Some("faults were to disturb it");
+    }
+    let steps = match &workload.load.arrival {
+        Arrival::Open { steps, .. } => !steps.is_empty(),
+        Arrival::Closed { .. } => false,
+    };
+    steps.then_some("the load has steps")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_without_samples_are_noted_and_no_figures_fail() {
+        for (measured, ok, warning) in
+            [(10_000, true, false), (9_999, true, true), (20, true, true), (19, false, false)]
+        {
+            let gate = enough_samples(measured);
+            assert_eq!((gate.ok, gate.warning), (ok, warning), "{measured}: {}", gate.detail);
+        }
+        let words = "999 operations measured, and p99 needs 1,000, p99.9 needs 10,000, so it is not \
+                     shown";
+        assert_eq!(enough_samples(999).detail, words);
+    }
 }

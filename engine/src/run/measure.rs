@@ -7,6 +7,7 @@ use synod_results::summary::{
 use synod_workloads::{Arrival, Durability, ProtocolChoice, Transport, Workload};
 
 use super::gates;
+use super::machine::Edges;
 use crate::cluster::Placed;
 use crate::cluster::orders::Status;
 use crate::load::Noticed;
@@ -26,6 +27,9 @@ pub(super) struct Observed<'a> {
     pub(super) logs: Vec<Vec<Vec<Status>>>,
     pub(super) faults: Vec<Fault>,
     pub(super) trouble: Option<String>,
+    /// The machine at both ends of the window.
+    pub(super) edges: Edges,
+    pub(super) simulated: bool,
     pub(super) promise: Consistency,
     pub(super) verdict: Verdict,
 }
@@ -74,7 +78,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         timeouts: sum(|noticed| noticed.unknown),
         busy: sum(|noticed| noticed.busy),
         limits: Vec::new(),
-        gates: gates::all(&observed, overall.len()),
+        gates: gates::all(&observed, &overall),
         faults: observed.faults.clone(),
         promise: observed.promise,
         verdict: VerdictSummary::from(&observed.verdict),
@@ -116,7 +120,12 @@ fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
 
 /// How much a count grew between two moments. A count that falls is that of a replica that started
 /// again from zero.
-fn grown(samples: &[Status], from_ns: u64, until_ns: u64, read: fn(&Status) -> u64) -> u64 {
+pub(super) fn grown(
+    samples: &[Status],
+    from_ns: u64,
+    until_ns: u64,
+    read: fn(&Status) -> u64,
+) -> u64 {
     let mut grown = 0.0;
     for pair in samples.windows(2) {
         let (before, after) = (&pair[0], &pair[1]);

@@ -82,5 +82,8 @@ pub(super) fn trust(side: &str, results: &[&ProtocolResult], compared: &mut Comp
             let why = format!("{name} is invalid: {}: {}", gate.name, gate.detail);
             compared.refusals.push(why);
         }
+        for gate in result.warnings() {
+            compared.notes.push(format!("{name}: {}: {}", gate.name, gate.detail));
+        }
     }
 }

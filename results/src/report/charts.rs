@@ -42,10 +42,10 @@ fn name_of(run: &Run, result: &ProtocolResult) -> String {
 /// Each repeat of a run as a point: how far repeats lie apart, beside how far protocols do.
 fn repeats_apart(source: &Source) -> Chart {
     let point =
-        |result: &&ProtocolResult| (result.overall.ops_per_second, result.overall.p99_ns as f64);
+        |result: &&ProtocolResult| Some((result.overall.ops_per_second, result.overall.p99()?));
     let series = labels(source).into_iter().map(|label| Series {
         name: label.to_owned(),
-        points: repeats(source, 0, label).iter().map(point).collect(),
+        points: repeats(source, 0, label).iter().filter_map(point).collect(),
     });
     Chart {
         id: "latency-throughput".to_owned(),
@@ -238,9 +238,7 @@ fn over_axis(source: &Source, suite: &Suite, over: usize) -> Vec<Chart> {
         chart("throughput", axis("operations per second", Unit::Plain, false), |result| {
             Some(result.overall.ops_per_second)
         }),
-        chart("p99", axis("p99", Unit::Nanoseconds, true), |result| {
-            Some(result.overall.p99_ns as f64)
-        }),
+        chart("p99", axis("p99", Unit::Nanoseconds, true), |result| result.overall.p99()),
     ]
 }
 
@@ -252,7 +250,7 @@ fn latency_over_throughput(source: &Source, suite: &Suite) -> Option<Chart> {
         .position(|axis| axis.path.starts_with("load.arrival") || axis.path == "load.clients")?;
     let series = series_over(source, suite, over, |_, results| {
         let ops = median(results, |result| Some(result.overall.ops_per_second))?;
-        Some((ops, median(results, |result| Some(result.overall.p99_ns as f64))?))
+        Some((ops, median(results, |result| result.overall.p99())?))
     });
     Some(Chart {
         id: "latency-over-throughput".to_owned(),

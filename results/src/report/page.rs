@@ -135,11 +135,15 @@ fn trust(source: &Source) -> String {
 fn gates(result: &ProtocolResult) -> String {
     let failed: Vec<String> =
         result.failed_gates().map(|gate| format!("{}: {}", gate.name, gate.detail)).collect();
-    if failed.is_empty() {
+    let mut words = if failed.is_empty() {
         format!("all {} passed", result.gates.len())
     } else {
         format!("NOT passed: {}", failed.join("; "))
+    };
+    for gate in result.warnings() {
+        let _infallible = write!(words, "; to be known: {}: {}", gate.name, gate.detail);
     }
+    words
 }
 
 fn machine(source: &Source) -> String {

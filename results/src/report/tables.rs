@@ -144,16 +144,18 @@ fn points(source: &Source, suite: &Suite) -> String {
         let mut protocols = by_label(&results);
         protocols.sort_by_key(|(label, _)| *label);
         for (label, results) in protocols {
-            let median = |figure| spread(figure, &results).map_or(0.0, |(_, median, _)| median);
+            let median = |figure, print| {
+                units::or_dash(spread(figure, &results).map(|(_, median, _)| median), print)
+            };
             let sound = results.iter().filter(|result| result.is_sound()).count();
             let mut row: Vec<String> =
                 suite.settings(point).map(|(_, value)| value.to_owned()).collect();
             row.extend([
                 label.to_owned(),
-                units::count(median(|result| Some(result.overall.ops_per_second))),
-                units::nanoseconds(median(|result| Some(result.overall.p50_ns as f64))),
-                units::nanoseconds(median(|result| Some(result.overall.p99_ns as f64))),
-                units::nanoseconds(median(|result| Some(result.overall.p999_ns as f64))),
+                median(|result| Some(result.overall.ops_per_second), units::count),
+                median(|result| result.overall.p50(), units::nanoseconds),
+                median(|result| result.overall.p99(), units::nanoseconds),
+                median(|result| result.overall.p999(), units::nanoseconds),
                 format!("{sound} of {}", results.len()),
             ]);
             rows.push(row);

@@ -30,7 +30,8 @@ pub enum Steadiness {
         /// How much the rest is above them; negative if below.
         share: f64,
     },
-    /// From end to end it rises or falls by so large a share of its mean.
+    /// From end to end it rises or falls by so large a share of its mean, without the beginning
+    /// that differs most.
     Drifting {
         /// Negative if it falls.
         share: f64,
@@ -53,15 +54,21 @@ pub fn steadiness(seconds: &[f64]) -> Steadiness {
         return Steadiness::Steady;
     }
     let share = if begin.is_empty() { 0.0 } else { (level - mean(begin)) / level };
+    // What goes on as it began has no beginning to leave out, wherever the error is smallest.
+    if let Some(drift) = drift(rest, level) {
+        return Steadiness::Drifting { share: drift };
+    }
     if share.abs() > SHARE_MIN {
         return Steadiness::WarmingUp { seconds: cut * size, share };
     }
-    let Some(found) = trend(rest) else { return Steadiness::Steady };
-    let share = found.slope * (rest.len() - 1) as f64 / level;
-    if found.p < P_MAX && share.abs() > SHARE_MIN {
-        return Steadiness::Drifting { share };
-    }
     Steadiness::Steady
+}
+
+/// By how large a share of their level values rise from end to end, if that is to be believed.
+fn drift(values: &[f64], level: f64) -> Option<f64> {
+    let found = trend(values)?;
+    let share = found.slope * (values.len() - 1) as f64 / level;
+    (found.p < P_MAX && share.abs() > SHARE_MIN).then_some(share)
 }
 
 /// How many values to leave out at the beginning, at most half of them, so that the mean of the
