@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how it is answered for people and scripts.
 
 pub(crate) mod campaign;
+pub(crate) mod count;
 pub(crate) mod histories;
 pub(crate) mod knee;
 pub(crate) mod limits;
@@ -197,6 +198,8 @@ pub(crate) enum Command {
         #[arg(long)]
         anyway: bool,
     },
+    /// Count what one operation costs by itself: messages, delays, forced writes.
+    Count(count::Arguments),
     /// Run a protocol in virtual time with everything going wrong, once for each seed.
     Campaign(campaign::Arguments),
     /// Print the JSON schema of workload files.

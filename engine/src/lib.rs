@@ -9,6 +9,7 @@
 pub mod apply;
 pub mod arena;
 pub mod cluster;
+pub mod count;
 pub mod emulate;
 pub mod explore;
 pub mod frame;

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Compare { first, second, anyway } => {
             runs::compare(&first, second.as_deref(), anyway)
         }
+        Command::Count(arguments) => cli::count::count(&arguments),
         Command::Campaign(arguments) => campaign::campaign(arguments),
         Command::Schema => {
             let schema = schema(&registry::catalog());

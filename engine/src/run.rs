@@ -227,10 +227,10 @@ impl Single<'_> {
     }
 
     fn run_really(&self) -> Result<Ran, String> {
-        let scratch = scratch_folder()?;
+        let scratch = Scratch::new()?;
         let places = Places {
-            data: self.workload.cluster.data.clone().unwrap_or_else(|| scratch.0.join("data")),
-            sockets: scratch.0.clone(),
+            data: self.workload.cluster.data.clone().unwrap_or_else(|| scratch.path().join("data")),
+            sockets: scratch.path().to_owned(),
             program: std::env::current_exe().map_err(|error| error.to_string())?,
         };
         cluster::private_folder(&places.data).map_err(|error| {
@@ -489,22 +489,28 @@ fn machine(cluster: &Cluster, placed: &Placed) -> Machine {
     Machine::read(Path::new("/"), &processors, &processes)
 }
 
-/// A folder of this run that vanishes with it.
-struct Scratch(PathBuf);
+/// A temporary folder that vanishes with this.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Result<Self, String> {
+        let name = format!("synod-{}-{}", std::process::id(), clock().0);
+        let path = std::env::temp_dir().join(name);
+        cluster::private_folder(&path).map_err(|error| {
+            format!("the temporary folder {} cannot be made: {error}", path.display())
+        })?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _best_effort = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn scratch_folder() -> Result<Scratch, String> {
-    let name = format!("synod-{}-{}", std::process::id(), clock().0);
-    let path = std::env::temp_dir().join(name);
-    cluster::private_folder(&path).map_err(|error| {
-        format!("the temporary folder {} cannot be made: {error}", path.display())
-    })?;
-    Ok(Scratch(path))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the date of a run is for people")]

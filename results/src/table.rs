@@ -153,7 +153,8 @@ fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
 }
 
 /// A plain grid whose first column is to the left and whose others are to the right.
-pub(crate) fn grid(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
+#[must_use]
+pub fn grid(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);

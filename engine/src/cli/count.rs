@@ -1,0 +1,61 @@
+//! What one operation costs.
+
+use std::process::ExitCode;
+
+use synod::count::Question;
+use synod_results::table::grid;
+
+use super::{exit, fail};
+
+/// What to count.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The protocol.
+    protocol: String,
+    /// Its parameters as in a workload file: `reads: lease, pre_vote: false`.
+    #[arg(long, default_value = "")]
+    with: String,
+    /// Replicas of the cluster.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    replicas: u8,
+    /// Kinds of operations, each counted by itself.
+    #[arg(long, value_delimiter = ',', default_values = ["put", "get"])]
+    operations: Vec<String>,
+    /// Count in virtual time only.
+    #[arg(long)]
+    simulated: bool,
+}
+
+pub(crate) fn count(arguments: &Arguments) -> ExitCode {
+    let Arguments { protocol, with, replicas, operations, simulated } = arguments;
+    let worlds = [(true, "simulator"), (false, "engine")];
+    let mut rows = Vec::new();
+    for operation in operations {
+        for (virtually, world) in worlds.into_iter().filter(|&(it, _)| it || !simulated) {
+            let question = Question {
+                protocol,
+                parameters: with,
+                replicas: *replicas,
+                operation,
+                simulated: virtually,
+            };
+            let counts = match question.ask() {
+                Ok(counts) => counts,
+                Err(error) => return fail(&error, exit::BAD_INPUT),
+            };
+            let figures = match counts.whole() {
+                Some(whole) => whole.map(|count| count.to_string()),
+                None => [counts.messages, counts.delays, counts.writes]
+                    .map(|count| format!("{count:.2}")),
+            };
+            rows.push([operation.clone(), world.to_owned()].into_iter().chain(figures).collect());
+        }
+    }
+    let header = ["operation", "on the", "messages", "delays", "forced writes"];
+    println!("{protocol}, {replicas} replicas, one operation at a time");
+    print!("{}", grid(header.map(str::to_owned).to_vec(), rows.into_iter()));
+    println!(
+        "\nMessages are those between replicas; delays count the way from the client and back."
+    );
+    ExitCode::SUCCESS
+}
