@@ -37,7 +37,7 @@ mod crash_tests;
 
 pub use buffer::Buffer;
 pub use recovery::{LogError, Recovered};
-pub use storage::{FileStorage, MemoryStorage, SegmentId, Storage};
+pub use storage::{Blocks, FileStorage, Memory, MemoryStorage, SegmentBytes, SegmentId, Storage};
 
 /// Buffers that a log has at most.
 const BUFFERS_MAX: usize = 512;

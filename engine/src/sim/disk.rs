@@ -10,7 +10,7 @@ use synod_workloads::Random;
 
 #[cfg(test)]
 use super::mutation::Mutation;
-use crate::wal::{LogWrite, MemoryStorage, SegmentId, Storage};
+use crate::wal::{Blocks, LogWrite, Memory, SegmentBytes, SegmentId, Storage};
 
 /// What a disk writes at once or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -24,7 +24,7 @@ pub struct SimulatedDisk(Rc<RefCell<Contents>>);
 
 #[derive(Debug, Default)]
 struct Contents {
-    storage: MemoryStorage,
+    storage: Memory<Blocks>,
     /// Operations that the log or a snapshot may still do before one fails.
     operations_left: Option<u64>,
     /// Whether nothing more fits on the disk.
@@ -129,13 +129,16 @@ impl SimulatedDisk {
     pub fn rot(&self, random: &mut Random) -> bool {
         let Some((segment, offset)) = self.old_block(random) else { return false };
         let storage = &mut self.0.borrow_mut().storage;
-        let bytes = if storage.snapshot_mut().is_empty() || random.below(3) > 0 {
-            &mut storage.segment_mut(segment).expect("listed")[offset..offset + BLOCK_BYTES]
+        let snapshot = storage.snapshot_mut();
+        if snapshot.is_empty() || random.below(3) > 0 {
+            let segment = storage.segment_mut(segment).expect("listed");
+            let mut block = [0; BLOCK_BYTES];
+            segment.read_at(offset, &mut block);
+            flip(&mut block, random);
+            segment.write_at(offset, &block);
         } else {
-            &mut storage.snapshot_mut()[..]
-        };
-        let at = usize::try_from(random.below(bytes.len() as u64)).expect("fits memory");
-        bytes[at] ^= 1 << random.below(8);
+            flip(snapshot, random);
+        }
         true
     }
 
@@ -145,8 +148,9 @@ impl SimulatedDisk {
         let (from, to) = (self.old_block(random), self.old_block(random));
         let (Some(from), Some(to)) = (from, to) else { return false };
         let storage = &mut self.0.borrow_mut().storage;
-        let block = storage.segment_mut(from.0).expect("listed")[from.1..][..BLOCK_BYTES].to_vec();
-        storage.segment_mut(to.0).expect("listed")[to.1..][..BLOCK_BYTES].copy_from_slice(&block);
+        let mut block = [0; BLOCK_BYTES];
+        storage.segment_mut(from.0).expect("listed").read_at(from.1, &mut block);
+        storage.segment_mut(to.0).expect("listed").write_at(to.1, &block);
         from != to
     }
 
@@ -158,8 +162,8 @@ impl SimulatedDisk {
         }
         let &(last, end, _) = contents.recent.iter().min()?;
         let segments = contents.storage.list().ok()?;
-        let blocks = |segment: SegmentId, storage: &mut MemoryStorage| match segment.cmp(&last) {
-            Ordering::Less => storage.segment_mut(segment).map_or(0, |bytes| bytes.len()),
+        let blocks = |segment: SegmentId, storage: &mut Memory<Blocks>| match segment.cmp(&last) {
+            Ordering::Less => storage.segment_mut(segment).map_or(0, |bytes| bytes.length()),
             Ordering::Equal => end,
             Ordering::Greater => 0,
         } / BLOCK_BYTES;
@@ -182,7 +186,7 @@ impl SimulatedDisk {
     /// Runs an operation, unless it is one that fails.
     fn attempt<T>(
         &self,
-        operation: impl FnOnce(&mut MemoryStorage) -> io::Result<T>,
+        operation: impl FnOnce(&mut Memory<Blocks>) -> io::Result<T>,
     ) -> io::Result<T> {
         let contents = &mut *self.0.borrow_mut();
         match &mut contents.operations_left {
@@ -209,7 +213,7 @@ impl SimulatedDisk {
     /// Runs an operation that takes more of the disk.
     fn grow<T>(
         &self,
-        operation: impl FnOnce(&mut MemoryStorage) -> io::Result<T>,
+        operation: impl FnOnce(&mut Memory<Blocks>) -> io::Result<T>,
     ) -> io::Result<T> {
         if self.0.borrow().full {
             let message = "nothing more fits on the simulated disk";
@@ -217,6 +221,11 @@ impl SimulatedDisk {
         }
         self.attempt(operation)
     }
+}
+
+fn flip(bytes: &mut [u8], random: &mut Random) {
+    let at = usize::try_from(random.below(bytes.len() as u64)).expect("fits memory");
+    bytes[at] ^= 1 << random.below(8);
 }
 
 impl Storage for SimulatedDisk {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 
+mod blocks;
 mod file;
 mod memory;
 
+pub use blocks::Blocks;
 pub use file::FileStorage;
-pub use memory::MemoryStorage;
+pub use memory::{Memory, MemoryStorage, SegmentBytes};
 
 /// A segment of the log by its number: segment `n` holds the bytes from `n` times the segment size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

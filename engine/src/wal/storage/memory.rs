@@ -5,22 +5,62 @@ use std::collections::BTreeMap;
 use std::io;
 use synod_protocols::bytes::index;
 
+/// The bytes of one segment.
+pub trait SegmentBytes {
+    /// So many bytes, all zero.
+    fn zeros(bytes: usize) -> Self;
+    /// How many bytes there are.
+    fn length(&self) -> usize;
+    /// Copies bytes that are within the segment.
+    fn read_at(&self, offset: usize, bytes: &mut [u8]);
+    /// Replaces bytes that are within the segment.
+    fn write_at(&mut self, offset: usize, bytes: &[u8]);
+}
+
+impl SegmentBytes for Vec<u8> {
+    fn zeros(bytes: usize) -> Self {
+        vec![0; bytes]
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn read_at(&self, offset: usize, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&self[offset..offset + bytes.len()]);
+    }
+
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) {
+        self[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// Storage with segments that are plain bytes.
+pub type MemoryStorage = Memory<Vec<u8>>;
+
 /// Segments and a snapshot in memory. A clone is a copy of the disk.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStorage {
-    segments: BTreeMap<SegmentId, Vec<u8>>,
+#[derive(Clone, Debug)]
+pub struct Memory<S> {
+    segments: BTreeMap<SegmentId, S>,
     snapshot: Vec<u8>,
     snapshot_new: Vec<u8>,
     lost: bool,
 }
 
-impl MemoryStorage {
+impl<S> Default for Memory<S> {
+    fn default() -> Self {
+        let (segments, snapshot, snapshot_new) = Default::default();
+        Self { segments, snapshot, snapshot_new, lost: false }
+    }
+}
+
+impl<S> Memory<S> {
     /// The bytes of a segment, to be damaged.
     ///
     /// # Errors
     ///
     /// It does not exist.
-    pub fn segment_mut(&mut self, segment: SegmentId) -> io::Result<&mut Vec<u8>> {
+    pub fn segment_mut(&mut self, segment: SegmentId) -> io::Result<&mut S> {
         self.segments.get_mut(&segment).ok_or_else(|| missing(segment))
     }
 
@@ -34,7 +74,7 @@ impl MemoryStorage {
     /// # Errors
     ///
     /// It does not exist.
-    pub fn remove(&mut self, segment: SegmentId) -> io::Result<Vec<u8>> {
+    pub fn remove(&mut self, segment: SegmentId) -> io::Result<S> {
         self.segments.remove(&segment).ok_or_else(|| missing(segment))
     }
 }
@@ -43,7 +83,7 @@ fn missing(segment: SegmentId) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("there is no {segment}"))
 }
 
-impl Storage for MemoryStorage {
+impl<S: SegmentBytes> Storage for Memory<S> {
     fn name(&self, segment: SegmentId) -> String {
         segment.to_string()
     }
@@ -53,24 +93,22 @@ impl Storage for MemoryStorage {
     }
 
     fn create(&mut self, segment: SegmentId, bytes: usize) -> io::Result<()> {
-        let before = self.segments.insert(segment, vec![0; bytes]);
+        let before = self.segments.insert(segment, S::zeros(bytes));
         assert!(before.is_none(), "a segment is created once");
         Ok(())
     }
 
     fn open(&mut self, segment: SegmentId) -> io::Result<usize> {
-        self.segment_mut(segment).map(|bytes| bytes.len())
+        self.segment_mut(segment).map(|bytes| bytes.length())
     }
 
     fn read_at(&mut self, segment: SegmentId, offset: usize, bytes: &mut [u8]) -> io::Result<()> {
-        let segment = self.segment_mut(segment)?;
-        bytes.copy_from_slice(&segment[offset..offset + bytes.len()]);
+        self.segment_mut(segment)?.read_at(offset, bytes);
         Ok(())
     }
 
     fn write_at(&mut self, segment: SegmentId, offset: usize, bytes: &[u8]) -> io::Result<()> {
-        let segment = self.segment_mut(segment)?;
-        segment[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.segment_mut(segment)?.write_at(offset, bytes);
         Ok(())
     }
 
