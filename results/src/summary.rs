@@ -194,6 +194,9 @@ pub struct LatencySummary {
     pub ops_per_second: f64,
     /// The mean.
     pub mean_ns: f64,
+    /// The fastest.
+    #[serde(default)]
+    pub min_ns: u64,
     /// The median.
     pub p50_ns: u64,
     /// 90 of 100 were no slower.
@@ -220,6 +223,7 @@ impl LatencySummary {
             count,
             ops_per_second,
             mean_ns: histogram.mean(),
+            min_ns: histogram.min(),
             p50_ns: histogram.value_at_quantile(0.5),
             p90_ns: histogram.value_at_quantile(0.9),
             p99_ns: histogram.value_at_quantile(0.99),
