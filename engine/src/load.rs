@@ -11,6 +11,7 @@ mod clients;
 mod in_flight;
 mod recording;
 mod slots;
+mod transactions;
 pub mod writer;
 
 use std::collections::VecDeque;
@@ -493,7 +494,11 @@ impl Core {
             self.give_up(client);
             return;
         };
-        self.recording.record(&operation, intended, self.now);
+        if operation.kind == synod_results::history::Kind::Transaction {
+            self.recording.record_transaction(self.clients.parts(), intended, self.now);
+        } else {
+            self.recording.record(&operation, intended, self.now);
+        }
         self.completed += 1;
         match self.clients.second_step(client, operation.observed, self.now) {
             Step::Another => self.slots.request(client, &mut self.clients),
@@ -505,7 +510,11 @@ impl Core {
     fn give_up(&mut self, client: u32) {
         let (operation, _) = self.clients.give_up(client, self.now);
         self.noticed.unknown += 1;
-        self.recording.record_unknown(&operation);
+        if operation.kind == synod_results::history::Kind::Transaction {
+            self.clients.parts().iter().for_each(|part| self.recording.record_unknown(part));
+        } else {
+            self.recording.record_unknown(&operation);
+        }
         self.next_operation(client);
     }
 

@@ -259,6 +259,11 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.state.is_whole().then(|| self.body.state.next())
     }
 
+    /// Whether the outcome of everything that this replica has voted on is known to it.
+    pub fn is_certain(&self) -> bool {
+        self.protocol.in_doubt() == 0
+    }
+
     /// A checksum of the table. Visits every key.
     pub fn checksum(&self) -> u64 {
         self.body.state.checksum()

@@ -6,6 +6,7 @@ use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::types::REPLICAS_MAX;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
@@ -26,7 +27,7 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     Unreplicated::NAME,
     Paxos::NAME,
     MultiPaxos::NAME,
@@ -35,6 +36,7 @@ pub const NAMES: [&str; 8] = [
     Zab::NAME,
     Abd::NAME,
     Quorum::NAME,
+    TwoPhaseCommit::NAME,
 ];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
@@ -48,6 +50,7 @@ pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
         Zab::NAME => Some(what.visit::<Zab>()),
         Abd::NAME => Some(what.visit::<Abd>()),
         Quorum::NAME => Some(what.visit::<Quorum>()),
+        TwoPhaseCommit::NAME => Some(what.visit::<TwoPhaseCommit>()),
         _ => None,
     }
 }
@@ -117,6 +120,7 @@ impl Visit for ReadChosen<'_> {
 #[must_use]
 pub fn promise_of<P: Protocol>(replicas: usize, parameters: &[u64]) -> Consistency {
     match P::consistency(replicas, parameters) {
+        protocol::Consistency::StrictlySerializable => Consistency::StrictlySerializable,
         protocol::Consistency::Linearizable => Consistency::Linearizable,
         protocol::Consistency::Sequential => Consistency::Sequential,
         protocol::Consistency::Regular => Consistency::Regular,
@@ -135,7 +139,8 @@ impl Visit for Describe {
             summary: P::SUMMARY,
             parameters: P::PARAMETERS.iter().map(describe_parameter).collect(),
             operations: match P::SERVICE {
-                Service::StateMachine => OperationSet::ALL,
+                Service::StateMachine => OperationSet::OF_ONE_KEY,
+                Service::Transactions => OperationSet::ALL,
                 Service::Registers => OperationSet::GET
                     .with(OperationSet::PUT)
                     .with(OperationSet::INSERT)

@@ -230,9 +230,10 @@ fn check_durability(
     promise: Consistency,
 ) -> Option<Failure> {
     let losses = match promise {
-        Consistency::Linearizable | Consistency::Sequential | Consistency::Regular => {
-            check::durability(history, contents)
-        }
+        Consistency::StrictlySerializable
+        | Consistency::Linearizable
+        | Consistency::Sequential
+        | Consistency::Regular => check::durability(history, contents),
         Consistency::Eventual => Vec::new(),
     };
     losses.first().map(|loss| failed(Check::Durability, loss.to_string()))

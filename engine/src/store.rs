@@ -188,6 +188,7 @@ impl Store {
             }
             Op::CompareAndSwap => Some(self.compare_and_swap(slot, version, command)),
             Op::Add => Some(self.add(slot, version, command)),
+            Op::Transact => unreachable!("protocols for transactions look into them"),
         }
     }
 

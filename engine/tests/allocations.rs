@@ -31,7 +31,7 @@ use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
-use synod_workloads::{Arrival, KeyDistribution, Keys, Load, Mix, Phases, Values};
+use synod_workloads::{Arrival, KeyDistribution, Keys, Load, Mix, Phases, Transaction, Values};
 use tempfile::TempDir;
 
 const REPLICAS: u8 = 3;
@@ -343,7 +343,9 @@ fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
                 compare_and_swap: 0.0,
                 add: 0.0,
                 read_modify_write: 0.1,
+                transaction: 0.0,
             },
+            transaction: Transaction { reads: 0, writes: 1 },
             keys: Keys {
                 count: KEYS,
                 preload: true,

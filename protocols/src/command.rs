@@ -13,6 +13,8 @@
 //! | 26..28 | bytes of the expected id: 8 for compare-and-swap, else 0 |
 //! | 28..32 | bytes of the value |
 //!
+//! The value of a transaction is a batch itself: its parts, which are executed all or not at all.
+//!
 //! Bytes from outside pass [`validate`] once; [`Commands`] then walks them without checking again.
 
 use crate::bytes::{
@@ -35,6 +37,9 @@ pub const VALUE_BYTES_MAX: usize = (1 << 24) - 1;
 
 /// No sequence is larger: the session table keeps an outcome in the byte above.
 pub const SEQUENCE_MAX: u64 = (1 << 56) - 1;
+
+/// Parts that a transaction has at most.
+pub const PARTS_MAX: usize = 16;
 
 const ID_BYTES: usize = 8;
 
@@ -74,6 +79,8 @@ pub enum Op {
     CompareAndSwap = 4,
     /// Adds the value, an i64, to the value, an i64; an absent one counts as 0. Wraps around.
     Add = 5,
+    /// Does what its parts say, all of it or nothing. Its key is that of its first part.
+    Transact = 6,
 }
 
 impl Op {
@@ -84,6 +91,7 @@ impl Op {
             3 => Some(Self::Delete),
             4 => Some(Self::CompareAndSwap),
             5 => Some(Self::Add),
+            6 => Some(Self::Transact),
             _ => None,
         }
     }
@@ -104,7 +112,7 @@ pub struct Command<'a> {
     /// Otherwise 0.
     pub expected: u64,
     /// Put and compare-and-swap: the value. Delete: the id of the tombstone. Add: the summand.
-    /// Get: empty.
+    /// Get: empty. Transaction: its parts, each as a command, with ascending keys.
     pub value: &'a [u8],
 }
 
@@ -131,6 +139,13 @@ impl<'a> Command<'a> {
         batch.extend_from_slice(&self.expected.to_le_bytes()[..self.expected_bytes()]);
         batch.extend_from_slice(self.value);
         batch.resize(end, 0);
+    }
+
+    /// The parts of a transaction; of any other command it is itself the only one.
+    pub fn parts(&self) -> impl Iterator<Item = Self> + Clone + use<'a> {
+        let (alone, parts): (_, &[u8]) =
+            if self.op == Op::Transact { (None, self.value) } else { (Some(*self), &[]) };
+        alone.into_iter().chain(Commands::new(parts))
     }
 
     fn expected_bytes(&self) -> usize {
@@ -211,6 +226,12 @@ pub enum CommandError {
         /// First byte of the command.
         byte: usize,
     },
+    /// The parts of a transaction are none, too many, malformed, transactions themselves, or not in
+    /// the order of their keys, the first of which is that of the transaction.
+    Parts {
+        /// First byte of the command.
+        byte: usize,
+    },
     /// The bytes between the value and the next command are not zero.
     Padding {
         /// First byte of the command.
@@ -229,6 +250,7 @@ impl fmt::Display for CommandError {
             Self::Truncated { byte } => (byte, "the batch ends inside it"),
             Self::Header { byte } => (byte, "its session, sequence or operation is impossible"),
             Self::Length { byte } => (byte, "its lengths fit neither operation nor limits"),
+            Self::Parts { byte } => (byte, "its parts are malformed or out of order"),
             Self::Padding { byte } => (byte, "the bytes after its value are not zero"),
             Self::TooMany { byte } => (byte, "it is one more than the limit allows"),
         };
@@ -281,6 +303,7 @@ fn validate_first(
         Op::Put => expected_bytes == 0 && value_bytes <= limits.value_bytes_max,
         Op::Delete | Op::Add => expected_bytes == 0 && value_bytes == ID_BYTES,
         Op::CompareAndSwap => expected_bytes == ID_BYTES && value_bytes <= limits.value_bytes_max,
+        Op::Transact => expected_bytes == 0,
     };
     if !lengths_fit {
         return Err(CommandError::Length { byte });
@@ -291,7 +314,30 @@ fn validate_first(
     if body[used..].iter().any(|&padding| padding != 0) {
         return Err(CommandError::Padding { byte });
     }
+    if op == Op::Transact && !has_parts(u64_at(header, 16), &body[..used], limits) {
+        return Err(CommandError::Parts { byte });
+    }
     Ok(COMMAND_HEADER_BYTES + padded)
+}
+
+/// Whether these are the parts of a transaction with such a key.
+fn has_parts(key: u64, parts: &[u8], limits: &CommandLimits) -> bool {
+    let (mut byte, mut count, mut last) = (0, 0, None);
+    while byte < parts.len() {
+        // Transactions do not nest: else bytes from outside would say how deep this goes.
+        let is_plain = parts.get(byte + 24).is_some_and(|&op| op != Op::Transact as u8);
+        let Some(Ok(length)) = is_plain.then(|| validate_first(parts, byte, limits)) else {
+            return false;
+        };
+        let part = u64_at(parts, byte + 16);
+        if last.map_or(part != key, |last| part <= last) {
+            return false;
+        }
+        last = Some(part);
+        byte += length;
+        count += 1;
+    }
+    (1..=PARTS_MAX).contains(&count)
 }
 
 #[cfg(test)]
@@ -319,6 +365,50 @@ mod tests {
             command(Op::CompareAndSwap, 42, b"next".as_slice()),
             command(Op::Add, 0, &[0xff; 8]),
         ]
+    }
+
+    fn parts(keys: &[u64]) -> Vec<u8> {
+        let mut parts = Vec::new();
+        for &key in keys {
+            Command { key, value: b"value", ..samples()[1] }.encode(&mut parts);
+        }
+        parts
+    }
+
+    fn transaction(key: u64, parts: &[u8]) -> Vec<u8> {
+        let mut batch = Vec::new();
+        Command { key, op: Op::Transact, value: parts, ..samples()[0] }.encode(&mut batch);
+        batch
+    }
+
+    #[test]
+    fn a_transaction_has_its_parts_and_every_other_command_itself() {
+        let batch = transaction(3, &parts(&[3, 5]));
+        assert_eq!(validate(&batch, &LIMITS), Ok(1), "its bytes are not those of one value");
+        let command = Commands::new(&batch).next().unwrap();
+        assert_eq!(command.parts().map(|part| part.key).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!(samples()[1].parts().collect::<Vec<_>>(), [samples()[1]]);
+    }
+
+    #[test]
+    fn parts_are_few_plain_and_in_order() {
+        let most: Vec<u64> = (0..16).collect();
+        assert_eq!(validate(&transaction(0, &parts(&most)), &LIMITS), Ok(1));
+        let many: Vec<u64> = (0..17).collect();
+        let nested = transaction(1, &parts(&[1]));
+        let truncated = &parts(&[1])[..32];
+        for (key, parts) in [
+            (0, &parts(&many)[..]),
+            (0, &[]),
+            (2, &parts(&[1, 2])),
+            (2, &parts(&[2, 1])),
+            (2, &parts(&[2, 2])),
+            (1, &nested),
+            (1, truncated),
+        ] {
+            let wrong = transaction(key, parts);
+            assert_eq!(validate(&wrong, &LIMITS), Err(CommandError::Parts { byte: 0 }));
+        }
     }
 
     fn batch() -> Vec<u8> {
@@ -381,7 +471,7 @@ mod tests {
         assert_eq!(error(&|batch| batch[8..16].fill(0)), header);
         assert_eq!(error(&|batch| batch[15] = 1), header);
         assert_eq!(error(&|batch| batch[24] = 0), header);
-        assert_eq!(error(&|batch| batch[24] = 6), header);
+        assert_eq!(error(&|batch| batch[24] = 7), header);
         assert_eq!(error(&|batch| batch[25] = 1), header);
         assert_eq!(error(&|batch| batch[26] = 8), CommandError::Length { byte: 0 });
         assert_eq!(error(&|batch| batch[28] = 101), CommandError::Length { byte: 0 });

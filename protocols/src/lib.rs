@@ -11,6 +11,7 @@
 //! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol, on [`registers`].
 //!    [`quorum`] is the latter with other quorums, [`paxos`] the former without a leader.
 //! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
+//! 6. [`two_phase_commit`]: transactions over keys of different replicas, on [`transactions`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ pub mod log;
 pub mod protocol;
 pub mod reads;
 pub mod registers;
+pub mod transactions;
 pub mod types;
 pub mod window;
 pub mod wire;
@@ -34,6 +36,7 @@ pub mod multi_paxos;
 pub mod paxos;
 pub mod quorum;
 pub mod raft;
+pub mod two_phase_commit;
 pub mod unreplicated;
 pub mod viewstamped;
 pub mod zab;

@@ -96,11 +96,18 @@ pub enum Service {
     /// Registers: get, put and delete. A repeated write is another write, so a client must not
     /// repeat one whose outcome it does not know.
     Registers,
+    /// Every operation, and several at once as a transaction. Each replica holds keys of its own. A
+    /// repeated request is carried out again, so a client must not repeat one whose outcome it does
+    /// not know.
+    Transactions,
 }
 
 /// What clients may rely on, the strongest first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Consistency {
+    /// All transactions in one order that agrees with real time (Papadimitriou 1979). Of those with one
+    /// operation that is linearizability.
+    StrictlySerializable,
     /// All operations in one order that agrees with real time (Herlihy and Wing 1990).
     Linearizable,
     /// All operations in one order that agrees with that of each client. Writes agree with real
@@ -225,6 +232,12 @@ pub trait Protocol: Sized {
     /// [`Config::lost`] and has not heard enough yet.
     fn is_whole(&self) -> bool {
         true
+    }
+
+    /// Rounds that this replica holds up because it does not know their outcome: it has voted on them,
+    /// and who decides has not told.
+    fn in_doubt(&self) -> usize {
+        0
     }
 
     /// What this replica is now, for people and for faults that aim at a role.

@@ -82,7 +82,8 @@ pub fn reply_to_written<P: Protocol, C: Context<P>>(batch: Payload, entries: Pay
         let (status, value) = match command.op {
             Op::Get if entry.value.deleted => (Status::Absent, entry.value.bytes),
             Op::Get => (Status::Ok, entry.value.bytes),
-            Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add => (Status::Ok, Payload::EMPTY),
+            Op::Put | Op::Delete => (Status::Ok, Payload::EMPTY),
+            Op::CompareAndSwap | Op::Add | Op::Transact => unreachable!("registers refuse it"),
         };
         cx.reply(session, sequence, status, entry.tag, value);
     }

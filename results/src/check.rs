@@ -24,6 +24,7 @@ mod record;
 mod search;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod weaker;
 mod witness;
 mod zones;
@@ -49,6 +50,18 @@ pub enum Verdict {
         keys: u64,
         /// What it was checked with.
         methods: Methods,
+        /// How long the check took, with reading the history.
+        seconds: f64,
+    },
+    /// There is an order of all transactions, each as a whole, that explains every answer and agrees
+    /// with real time.
+    StrictlySerializable {
+        /// Transactions in the history; an operation by itself is one, too.
+        transactions: u64,
+        /// Their operations, also those that were refused or never answered.
+        operations: u64,
+        /// Distinct keys.
+        keys: u64,
         /// How long the check took, with reading the history.
         seconds: f64,
     },
@@ -106,7 +119,10 @@ impl Verdict {
     /// Whether the history passed.
     #[must_use]
     pub const fn is_pass(&self) -> bool {
-        matches!(self, Self::Linearizable { .. } | Self::Weaker { .. })
+        matches!(
+            self,
+            Self::Linearizable { .. } | Self::StrictlySerializable { .. } | Self::Weaker { .. }
+        )
     }
 
     /// Operations that show that the history is not linearizable, if they were found.
@@ -115,7 +131,9 @@ impl Verdict {
         match self {
             Self::Weaker { example, .. } => Some(example),
             Self::Violation { violation, .. } => Some(violation),
-            Self::Linearizable { .. } | Self::Undecidable { .. } => None,
+            Self::Linearizable { .. }
+            | Self::StrictlySerializable { .. }
+            | Self::Undecidable { .. } => None,
         }
     }
 }
@@ -129,6 +147,14 @@ impl std::fmt::Display for Verdict {
                 crate::units::grouped(*operations),
                 crate::units::grouped(*keys),
                 methods.words()
+            ),
+            Self::StrictlySerializable { transactions, operations, keys, seconds } => write!(
+                f,
+                "strictly serializable: yes, {} transactions, {} ops, {} keys, zones + witness + \
+                 cycles, {seconds:.1} s",
+                crate::units::grouped(*transactions),
+                crate::units::grouped(*operations),
+                crate::units::grouped(*keys),
             ),
             Self::Weaker { promise, operations, staleness, seconds, .. } => write!(
                 f,
@@ -201,11 +227,21 @@ pub fn check(
     let started_ns = clock_ns();
     let seconds = || clock_ns().saturating_sub(started_ns) as f64 / 1e9;
     let example = match run(source, memory_bytes_max, Broken::default())? {
+        Ok((operations, keys, _)) if promise == Consistency::StrictlySerializable => {
+            let found = run_transactions(source, operations, memory_bytes_max)?;
+            return Ok(match found {
+                Ok(transactions) => {
+                    let seconds = seconds();
+                    Verdict::StrictlySerializable { transactions, operations, keys, seconds }
+                }
+                Err(finding) => finding.verdict(promise),
+            });
+        }
         Ok((operations, keys, methods)) => {
             let seconds = seconds();
             return Ok(Verdict::Linearizable { operations, keys, methods, seconds });
         }
-        Err(Finding::Violation(violation)) if promise != Consistency::Linearizable => violation,
+        Err(Finding::Violation(violation)) if promise > Consistency::Linearizable => violation,
         Err(finding) => return Ok(finding.verdict(promise)),
     };
     let (operations, found) = run_weaker(source, promise, memory_bytes_max, Broken::default())?;
@@ -216,6 +252,25 @@ pub fn check(
         }
         Err(finding) => finding.verdict(promise),
     })
+}
+
+/// Judges the transactions of a history that is linearizable key by key, with all of it in memory.
+fn run_transactions(
+    source: &(impl Source + ?Sized),
+    operations: u64,
+    memory_bytes_max: u64,
+) -> Result<Result<u64, Finding>, HistoryError> {
+    let fits = memory_bytes_max / transactions::OPERATION_BYTES;
+    if operations > fits {
+        let reason = format!(
+            "{operations} operations are more than the {fits} that fit the memory of the check of \
+             transactions"
+        );
+        return Ok(Err(Finding::Undecidable(reason)));
+    }
+    let mut all = Vec::new();
+    source.for_each_block(&mut |block| all.extend_from_slice(block))?;
+    Ok(transactions::judge(&all, Broken::default()))
 }
 
 /// Judges a history by a weaker promise, with all of it in memory; returns how many operations it

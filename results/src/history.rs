@@ -24,12 +24,16 @@ pub enum Kind {
     CompareAndSwap = 3,
     /// Add a positive number to a counter, which starts at zero, and return the sum.
     Add = 4,
+    /// Do several things at once. There are latencies of it; in a history stand its parts, with one
+    /// start and one end: gets, and each write as a compare-and-swap of what it replaced, or as a put
+    /// where no answer tells that.
+    Transaction = 5,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Get, Self::Put, Self::Delete, Self::CompareAndSwap, Self::Add];
+    pub const ALL: [Self; 6] =
+        [Self::Get, Self::Put, Self::Delete, Self::CompareAndSwap, Self::Add, Self::Transaction];
 
     /// The name in files and tables: one lower-case word, without spaces or commas.
     #[must_use]
@@ -40,6 +44,7 @@ impl Kind {
             Self::Delete => "delete",
             Self::CompareAndSwap => "cas",
             Self::Add => "add",
+            Self::Transaction => "transaction",
         }
     }
 
@@ -49,6 +54,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The kind of an operation in a history.
     const fn from_number(number: u64) -> Option<Self> {
         match number {
             0 => Some(Self::Get),

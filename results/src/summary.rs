@@ -375,6 +375,17 @@ pub enum VerdictSummary {
         /// How long the check took.
         seconds: f64,
     },
+    /// It is, and so are its transactions, each as a whole.
+    StrictlySerializable {
+        /// Transactions in the history.
+        transactions: u64,
+        /// Their operations.
+        operations: u64,
+        /// Distinct keys.
+        keys: u64,
+        /// How long the check took.
+        seconds: f64,
+    },
     /// It is not, but the system had promised less, and keeps that.
     Weaker {
         /// What it had promised.
@@ -411,7 +422,10 @@ impl VerdictSummary {
     /// Whether the history was checked and passed.
     #[must_use]
     pub const fn is_pass(&self) -> bool {
-        matches!(self, Self::Linearizable { .. } | Self::Weaker { .. })
+        matches!(
+            self,
+            Self::Linearizable { .. } | Self::StrictlySerializable { .. } | Self::Weaker { .. }
+        )
     }
 
     /// The verdict in a line.
@@ -426,6 +440,13 @@ impl VerdictSummary {
                     "linearizable: yes, {operations} ops, {keys} keys, {methods}, {seconds:.1} s"
                 )
             }
+            Self::StrictlySerializable { transactions, operations, keys, seconds } => format!(
+                "strictly serializable: yes, {} transactions, {} ops, {} keys, zones + witness + \
+                 cycles, {seconds:.1} s",
+                units::grouped(*transactions),
+                units::grouped(*operations),
+                units::grouped(*keys),
+            ),
             Self::Weaker { promise, operations, staleness, seconds, .. } => format!(
                 "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
                 promise.name(),
@@ -442,6 +463,9 @@ impl VerdictSummary {
 impl From<&Verdict> for VerdictSummary {
     fn from(verdict: &Verdict) -> Self {
         match verdict {
+            &Verdict::StrictlySerializable { transactions, operations, keys, seconds } => {
+                Self::StrictlySerializable { transactions, operations, keys, seconds }
+            }
             &Verdict::Linearizable { operations, keys, methods, seconds } => Self::Linearizable {
                 operations,
                 keys,

@@ -133,8 +133,12 @@ impl OperationSet {
     pub const ADD: Self = Self::only(Operation::Add);
     /// A read and then a write of the same key, as two requests.
     pub const READ_MODIFY_WRITE: Self = Self::only(Operation::ReadModifyWrite);
+    /// Reading and replacing several keys at once.
+    pub const TRANSACTION: Self = Self::only(Operation::Transaction);
     /// Every operation.
-    pub const ALL: Self = Self(0b111_1111);
+    pub const ALL: Self = Self(0b1111_1111);
+    /// Every operation on one key.
+    pub const OF_ONE_KEY: Self = Self(Self::ALL.0 & !Self::TRANSACTION.0);
 
     /// The set of one operation.
     #[must_use]

@@ -59,7 +59,8 @@ pub use schema::{reference, schema};
 pub use spec::{
     Arrival, Batch, Cluster, Direction, Durability, Fault, FaultAction, FaultEvent,
     KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix, Phases, Placement, ProtocolChoice,
-    RateStep, Repeat, Spacing, Spread, Target, Transport, Trigger, Values, Wait, Workload,
+    RateStep, Repeat, Spacing, Spread, Target, Transaction, Transport, Trigger, Values, Wait,
+    Workload,
 };
 pub use suite::{Axis, POINTS_MAX, Point, Suite, load_suite};
 pub use units::{format_bytes, format_duration, format_rate, format_share};

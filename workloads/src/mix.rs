@@ -22,11 +22,13 @@ pub enum Operation {
     Add,
     /// Reads a value, then writes another to the same key.
     ReadModifyWrite,
+    /// Reads and replaces the values of several keys, all at once.
+    Transaction,
 }
 
 impl Operation {
     /// Every kind, in the order of a mix.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Get,
         Self::Put,
         Self::Insert,
@@ -34,6 +36,7 @@ impl Operation {
         Self::CompareAndSwap,
         Self::Add,
         Self::ReadModifyWrite,
+        Self::Transaction,
     ];
 
     /// Its key in the mix of a workload.
@@ -52,13 +55,14 @@ impl Named for Operation {
         (Self::CompareAndSwap, "compare_and_swap", "write if the value is as expected"),
         (Self::Add, "add", "add to a counter"),
         (Self::ReadModifyWrite, "read_modify_write", "read, then write the same key"),
+        (Self::Transaction, "transaction", "read and replace several keys at once"),
     ];
 }
 
 /// Draws kinds of operations by the shares of a mix.
 #[derive(Debug, Clone)]
 pub struct OperationGenerator {
-    choice: WeightedChoice<Operation, 7>,
+    choice: WeightedChoice<Operation, 8>,
     random: Random,
 }
 
@@ -131,13 +135,14 @@ mod tests {
         compare_and_swap: 0.0,
         add: 0.0,
         read_modify_write: 0.0,
+        transaction: 0.0,
     };
 
     #[test]
     fn shares_come_out() {
         let mix = Mix { get: 0.5, put: 0.3, delete: 0.15, read_modify_write: 0.05, ..NOTHING };
         let mut generator = OperationGenerator::new(&mix, 42);
-        let mut counts = [0_u32; 7];
+        let mut counts = [0_u32; Operation::ALL.len()];
         for _ in 0..100_000 {
             counts[generator.next() as usize] += 1;
         }

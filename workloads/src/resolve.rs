@@ -8,7 +8,8 @@ use crate::scalars::fit_name;
 use crate::settings::Settings;
 use crate::spec::{
     Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix,
-    Phases, Placement, ProtocolChoice, RateStep, Repeat, Target, Trigger, Values, Workload,
+    Phases, Placement, ProtocolChoice, RateStep, Repeat, Target, Transaction, Trigger, Values,
+    Workload,
 };
 
 /// Gathers a workload; `path` lends it a name if it has none.
@@ -131,6 +132,11 @@ fn load(settings: &Settings) -> Load {
             compare_and_swap: settings.real("load.mix.compare_and_swap"),
             add: settings.real("load.mix.add"),
             read_modify_write: settings.real("load.mix.read_modify_write"),
+            transaction: settings.real("load.mix.transaction"),
+        },
+        transaction: Transaction {
+            reads: settings.narrow("load.transaction.reads"),
+            writes: settings.narrow("load.transaction.writes"),
         },
         keys: Keys {
             count: settings.integer("load.keys.count"),

@@ -261,6 +261,8 @@ pub struct Load {
     pub arrival: Arrival,
     /// Which kinds of operations there are.
     pub mix: Mix,
+    /// What transactions do.
+    pub transaction: Transaction,
     /// Which keys they touch.
     pub keys: Keys,
     /// How long values are.
@@ -334,6 +336,8 @@ pub struct Mix {
     pub add: f64,
     /// A read and then a write of the same key.
     pub read_modify_write: f64,
+    /// Reading and replacing several keys at once.
+    pub transaction: f64,
 }
 
 impl Mix {
@@ -348,7 +352,25 @@ impl Mix {
             Operation::CompareAndSwap => self.compare_and_swap,
             Operation::Add => self.add,
             Operation::ReadModifyWrite => self.read_modify_write,
+            Operation::Transaction => self.transaction,
         }
+    }
+}
+
+/// What each transaction does, to as many keys as that takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transaction {
+    /// Keys that it reads.
+    pub reads: u8,
+    /// Keys whose value it replaces, and whose old value it gets.
+    pub writes: u8,
+}
+
+impl Transaction {
+    /// Keys that it touches.
+    #[must_use]
+    pub fn keys(self) -> u64 {
+        u64::from(self.reads) + u64::from(self.writes)
     }
 }
 

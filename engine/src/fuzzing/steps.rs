@@ -199,7 +199,7 @@ impl<P: Protocol> World<P> {
             };
             let value = match op {
                 Op::Get => &[][..],
-                Op::Put | Op::Delete | Op::Add | Op::CompareAndSwap => &[what; 8],
+                Op::Put | Op::Delete | Op::Add | Op::CompareAndSwap | Op::Transact => &[what; 8],
             };
             let (session, sequence) = (SessionId::new(1, 1), self.sequence);
             Command { session, sequence, key: sequence % 3, op, expected: 0, value }

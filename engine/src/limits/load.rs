@@ -15,7 +15,7 @@ use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
 use synod_results::record::LatencyTotals;
 use synod_workloads::{
-    Arrival, KeyDistribution, Keys, Load, Mix, Phases, VALUE_ID_BYTES, Values, fill,
+    Arrival, KeyDistribution, Keys, Load, Mix, Phases, Transaction, VALUE_ID_BYTES, Values, fill,
 };
 
 use super::lines::{Role, play};
@@ -98,7 +98,9 @@ fn plan(options: &Options, server: Address) -> Plan {
                 compare_and_swap: 0.0,
                 add: 0.0,
                 read_modify_write: 0.0,
+                transaction: 0.0,
             },
+            transaction: Transaction { reads: 0, writes: 1 },
             keys: Keys { count: KEYS, preload: false, distribution: KeyDistribution::Uniform },
             values: Values::Fixed(VALUE_BYTES),
             timeout_ns: 1_000_000_000,
@@ -206,7 +208,7 @@ impl Role for Server {
             let value = match command.op {
                 Op::Get => &self.value[..],
                 Op::Add => &self.value[..VALUE_ID_BYTES],
-                Op::Put | Op::Delete | Op::CompareAndSwap => &[],
+                Op::Put | Op::Delete | Op::CompareAndSwap | Op::Transact => &[],
             };
             let reply = Reply {
                 sequence: command.sequence,

@@ -9,6 +9,7 @@ use synod_workloads::{
 
 use super::Plan;
 use super::in_flight::InFlight;
+use super::transactions::Transactions;
 
 /// What a client does after one request of an operation was answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +94,7 @@ pub(super) struct Clients {
     keys: KeyGenerator,
     values: ValueGenerator,
     scratch: Vec<u8>,
+    transactions: Transactions,
 }
 
 impl Clients {
@@ -136,6 +138,7 @@ impl Clients {
             keys: keys.fork(seed, plan.thread, plan.threads),
             values: ValueGenerator::new(&plan.load.values, seed),
             scratch: vec![0; plan.load.values.max_bytes() as usize],
+            transactions: Transactions::new(&plan.load, count),
         }
     }
 
@@ -179,6 +182,10 @@ impl Clients {
                 self.keys.inserted();
                 (Op::Put, None, key)
             }
+            Drawn::Transaction => {
+                let key = self.transactions.draw(client, &mut self.keys);
+                (Op::Transact, None, key)
+            }
         };
         self.begin(client, op, then, key, intended, now);
     }
@@ -211,6 +218,11 @@ impl Clients {
         (client.written, client.value_bytes) = match op {
             Op::Get => (0, 0),
             Op::Put | Op::CompareAndSwap => (id, self.values.next_size()),
+            Op::Transact => {
+                // An id for each write, of which the first is this.
+                client.count += self.transactions.writes().max(1) - 1;
+                (id, self.values.next_size())
+            }
             Op::Delete => (id, 8),
             Op::Add => (1, 8),
         };
@@ -231,7 +243,7 @@ impl Clients {
         let client = &self.clients[index as usize];
         match client.op {
             Op::Get => GETS_FROM + u64::from(client.count),
-            Op::Put | Op::Delete | Op::Add | Op::CompareAndSwap => {
+            Op::Put | Op::Delete | Op::Add | Op::CompareAndSwap | Op::Transact => {
                 u64::from(self.session(index).sequence)
             }
         }
@@ -270,7 +282,7 @@ impl Clients {
     /// Appends the client's request to a frame. `connection` is the client number of the
     /// connection that it goes by.
     #[inline]
-    pub(super) fn encode(&self, index: u32, connection: u32, out: &mut Vec<u8>) {
+    pub(super) fn encode(&mut self, index: u32, connection: u32, out: &mut Vec<u8>) {
         let client = &self.clients[index as usize];
         let mut command = Command {
             session: SessionId::new(connection, self.session_index(index)),
@@ -294,6 +306,11 @@ impl Clients {
                 let at = out.len() + command.encoded_bytes() - value_area(&command);
                 command.encode(out);
                 fill(client.written, &mut out[at..at + client.value_bytes as usize]);
+            }
+            Op::Transact => {
+                let (first, bytes) = (client.written, client.value_bytes as usize);
+                command.value = self.transactions.encode(index, &command, first, bytes);
+                command.encode(out);
             }
         }
     }
@@ -324,6 +341,13 @@ impl Clients {
         let observed = match (client.op, outcome) {
             (Op::Get, Outcome::Ok) => verify(reply.value),
             (Op::Put | Op::Delete | Op::CompareAndSwap, Outcome::Ok) => Some(0),
+            (Op::Transact, Outcome::Ok) => {
+                let (first, start_ns) = (client.written, client.first_sent.0);
+                let session = self.first_number + index;
+                let whole = Operation { start_ns, end_ns: now.0, session, ..Operation::default() };
+                self.transactions.complete(index, reply.value, first, &whole).then_some(0)
+            }
+            (Op::Transact, _) => None,
             (Op::Add, _) | (_, Outcome::Absent | Outcome::Mismatch) => word(reply.value),
             (_, Outcome::Unknown | Outcome::Refused) => None,
         };
@@ -359,6 +383,12 @@ impl Clients {
         if client.op != Op::Get && !self.session(index).is_open {
             self.session_mut(index).renew();
         }
+        if client.op == Op::Transact {
+            let (start_ns, end_ns, outcome) = (client.first_sent.0, u64::MAX, Outcome::Unknown);
+            let session = self.first_number + index;
+            let whole = Operation { start_ns, end_ns, session, outcome, ..Operation::default() };
+            self.transactions.give_up(index, client.written, &whole);
+        }
         let operation = Operation {
             start_ns: client.first_sent.0,
             end_ns: u64::MAX,
@@ -372,6 +402,11 @@ impl Clients {
             outcome: Outcome::Unknown,
         };
         (operation, client.intended)
+    }
+
+    /// What the transaction that ended last did, part by part.
+    pub(super) fn parts(&self) -> &[Operation] {
+        &self.transactions.parts
     }
 
     /// The replicas do not know the client's session any more.
@@ -436,7 +471,7 @@ pub(super) fn group_of(key: u64, groups: u64) -> u16 {
     u16::try_from(mixed % groups).expect("groups are few")
 }
 
-fn word(bytes: &[u8]) -> Option<u64> {
+pub(super) fn word(bytes: &[u8]) -> Option<u64> {
     match bytes.len() {
         0 => Some(0),
         8 => bytes.try_into().ok().map(u64::from_le_bytes),
@@ -451,5 +486,6 @@ fn kind(op: Op) -> Kind {
         Op::Delete => Kind::Delete,
         Op::CompareAndSwap => Kind::CompareAndSwap,
         Op::Add => Kind::Add,
+        Op::Transact => Kind::Transaction,
     }
 }

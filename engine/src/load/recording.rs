@@ -3,7 +3,7 @@
 
 use crossbeam::channel::{Receiver, Sender};
 use synod_protocols::types::Time;
-use synod_results::history::Operation;
+use synod_results::history::{Kind, Operation};
 use synod_results::record::{Interval, LatencyRecorder, Spare};
 use synod_workloads::Phases;
 
@@ -116,6 +116,12 @@ impl Recording {
     pub(super) fn record(&mut self, operation: &Operation, intended: Time, now: Time) {
         self.latencies.record(operation.kind, now.since(intended));
         self.push(operation);
+    }
+
+    /// A transaction has ended that did these things.
+    pub(super) fn record_transaction(&mut self, parts: &[Operation], intended: Time, now: Time) {
+        self.latencies.record(Kind::Transaction, now.since(intended));
+        parts.iter().for_each(|part| self.push(part));
     }
 
     pub(super) fn record_unknown(&mut self, operation: &Operation) {

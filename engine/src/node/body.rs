@@ -250,7 +250,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     ) -> Result<(), Refusal> {
         let limits = super::command_limits(&self.settings);
         let commands = command::validate(frame.payload, &limits).map_err(Refusal::Commands)?;
-        if P::SERVICE == Service::Registers && Commands::new(frame.payload).any(needs_consensus) {
+        if Commands::new(frame.payload).any(|command| !serves(P::SERVICE, command.op)) {
             return Err(Refusal::Operation);
         }
         if Commands::new(frame.payload).any(|command| command.session.client() != client) {
@@ -640,9 +640,13 @@ fn pending(settings: &Settings) -> Pending {
     Pending::new(settings.pending_ops_max, settings.batch_ops_max, settings.batch_bytes_max)
 }
 
-/// Whether registers cannot carry this operation.
-fn needs_consensus(command: Command<'_>) -> bool {
-    matches!(command.op, Op::CompareAndSwap | Op::Add)
+/// Whether a protocol can carry this operation.
+fn serves(service: Service, op: Op) -> bool {
+    match service {
+        Service::Transactions => true,
+        Service::StateMachine => op != Op::Transact,
+        Service::Registers => matches!(op, Op::Get | Op::Put | Op::Delete),
+    }
 }
 
 fn answer<'a>(command: &Command<'_>, status: Status, version: u64, value: &'a [u8]) -> Reply<'a> {

@@ -238,6 +238,10 @@ impl<P: Protocol> Protocol for Observed<P> {
     fn is_whole(&self) -> bool {
         self.protocol.is_whole()
     }
+
+    fn in_doubt(&self) -> usize {
+        self.protocol.in_doubt()
+    }
 }
 
 /// The node's context as the protocol under the watcher sees it.

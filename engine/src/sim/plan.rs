@@ -7,7 +7,8 @@ use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
 use synod_workloads::{
-    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Values, format_duration,
+    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
+    format_duration,
 };
 
 use super::models::{Clock, Cpu};
@@ -339,17 +340,19 @@ impl Plan {
     /// The largest of the protocol's quorums, or a majority.
     #[must_use]
     pub fn quorum_max<P: Protocol>(&self) -> usize {
-        self.quorums::<P>().max().unwrap_or_else(|| self.majority())
+        self.quorums::<P>().max().unwrap_or_else(|| self.majority::<P>())
     }
 
     /// The smallest of the protocol's quorums, or a majority.
     #[must_use]
     pub fn quorum_min<P: Protocol>(&self) -> usize {
-        self.quorums::<P>().min().unwrap_or_else(|| self.majority())
+        self.quorums::<P>().min().unwrap_or_else(|| self.majority::<P>())
     }
 
-    fn majority(&self) -> usize {
-        usize::from(self.replicas) / 2 + 1
+    /// Replicas without which nothing goes on: all that hold keys of their own.
+    fn majority<P: Protocol>(&self) -> usize {
+        let replicas = usize::from(self.replicas);
+        if P::SERVICE == Service::Transactions { replicas } else { replicas / 2 + 1 }
     }
 
     /// A parameter that counts replicas is a quorum. Where replicas have votes, it counts those, and
@@ -421,6 +424,12 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
 }
 
 fn draw_load(random: &mut Random, service: Service) -> Load {
+    // No keys in all but for transactions, so that other loads are drawn as if there were none.
+    let transaction = if service == Service::Transactions {
+        Transaction { reads: pick(random, &[0, 1, 1]), writes: pick(random, &[1, 1, 2, 3]) }
+    } else {
+        Transaction { reads: 0, writes: 1 }
+    };
     Load {
         threads: 1,
         connections: pick(random, &[1, 2, 3]),
@@ -430,8 +439,9 @@ fn draw_load(random: &mut Random, service: Service) -> Load {
             think_ns: pick(random, &[1, 10, 20, 40, 100]) * MS + MS,
         },
         mix: draw_mix(random, service),
+        transaction,
         keys: Keys {
-            count: pick(random, &[1, 2, 5, 12]),
+            count: pick(random, &[1, 2, 5, 12]).max(transaction.keys()),
             preload: false,
             distribution: KeyDistribution::Uniform,
         },
@@ -455,7 +465,9 @@ fn draw_mix(random: &mut Random, service: Service) -> Mix {
         (put, delete, compare_and_swap, read_modify_write) = (0, 0, 0, 0);
         add = 1 + random.below(10);
     }
-    let all = real(get + put + delete + compare_and_swap + add + read_modify_write);
+    let transactional = service == Service::Transactions;
+    let transaction = if transactional { 1 + random.below(20) } else { 0 };
+    let all = real(get + put + delete + compare_and_swap + add + read_modify_write + transaction);
     Mix {
         get: real(get) / all,
         put: real(put) / all,
@@ -464,6 +476,7 @@ fn draw_mix(random: &mut Random, service: Service) -> Mix {
         compare_and_swap: real(compare_and_swap) / all,
         add: real(add) / all,
         read_modify_write: real(read_modify_write) / all,
+        transaction: real(transaction) / all,
     }
 }
 

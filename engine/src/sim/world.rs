@@ -625,6 +625,7 @@ impl<P: Protocol> World<P> {
     pub(crate) fn is_settled(&self) -> bool {
         let alike = |group| {
             self.nodes(group).count() == self.replicas()
+                && self.nodes(group).all(Node::is_certain)
                 && self.same(group, Node::applied).is_some()
         };
         self.is_over() && (0..self.plan.groups).all(alike)

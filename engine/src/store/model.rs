@@ -39,6 +39,7 @@ pub(crate) fn random_command<'a>(
     let value_bytes = match op {
         Op::Get => 0,
         Op::Delete | Op::Add => 8,
+        Op::Transact => unreachable!("it is not drawn"),
         Op::Put | Op::CompareAndSwap => {
             [8, 8, 8, 3, 16, 40, 41, 300][synod_protocols::bytes::index(random.below(8))]
         }
@@ -93,6 +94,7 @@ impl Model {
                 let sum = before.wrapping_add(delta).to_le_bytes();
                 self.write(version, command, &sum, &sum)
             }
+            (Op::Transact, _) => unreachable!("it is not drawn"),
         }
     }
 

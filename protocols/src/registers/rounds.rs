@@ -25,10 +25,13 @@ pub struct Round<K> {
     pub batch: Payload,
     /// What the present phase asks: query items, or entries to write.
     pub question: Payload,
+    /// Whom it concerns.
+    pub participants: Replicas,
     /// Who has answered the present phase.
     pub answered: Replicas,
     /// The answers to a query, by replica.
     pub answers: [Payload; REPLICAS_MAX],
+    begun_at: Time,
     asked_at: Time,
 }
 
@@ -38,10 +41,24 @@ impl<K> Round<K> {
         name: 0,
         batch: Payload::EMPTY,
         question: Payload::EMPTY,
+        participants: Replicas::NONE,
         answered: Replicas::NONE,
         answers: [Payload::EMPTY; REPLICAS_MAX],
+        begun_at: Time(0),
         asked_at: Time(0),
     };
+
+    /// Its name, which no other round of its replica has.
+    #[must_use]
+    pub const fn name(&self) -> u64 {
+        self.name
+    }
+
+    /// When it asked for the first time.
+    #[must_use]
+    pub const fn begun_at(&self) -> Time {
+        self.begun_at
+    }
 
     /// Gives back the answers to a query.
     pub fn release_answers<P: Protocol>(&mut self, cx: &mut impl Context<P>) {
@@ -109,7 +126,9 @@ impl<K: Copy + PartialEq> Rounds<K> {
         assert!(self.places[place].phase.is_none());
         self.begun = (self.begun + 1) & ((1 << COUNT_BITS) - 1);
         let name = u64::from(life) << 48 | self.begun << PLACE_BITS | place as u64;
-        self.places[place] = Round { phase: Some(phase), name, batch, question, ..Round::FREE };
+        let participants = self.everyone;
+        let phase = Some(phase);
+        self.places[place] = Round { phase, name, batch, question, participants, ..Round::FREE };
         self.open += 1;
     }
 
@@ -121,11 +140,9 @@ impl<K: Copy + PartialEq> Rounds<K> {
         from: ReplicaId,
         is_awaited: impl FnOnce(K) -> bool,
     ) -> Option<usize> {
-        let place = usize::try_from(name & ((1 << PLACE_BITS) - 1)).expect("14 bits");
-        let round = self.places.get_mut(place)?;
-        let awaits = round.name == name
-            && round.phase.is_some_and(is_awaited)
-            && self.everyone.contains(from);
+        let place = self.place_of(name)?;
+        let round = &mut self.places[place];
+        let awaits = round.phase.is_some_and(is_awaited) && round.participants.contains(from);
         (awaits && round.answered.insert(from)).then_some(place)
     }
 
@@ -138,9 +155,12 @@ impl<K: Copy + PartialEq> Rounds<K> {
     ) {
         let round = &mut self.places[place];
         round.asked_at = cx.now();
+        if round.begun_at == Time(0) {
+            round.begun_at = round.asked_at;
+        }
         let phase = round.phase.expect("only rounds on their way ask");
         let message = message(phase, round.name);
-        for to in self.everyone.without(round.answered).iter() {
+        for to in round.participants.without(round.answered).iter() {
             // A question promises nothing: what this replica stores, it stores when it asks
             // itself, and its tags are unique because its life was durable first.
             cx.send_now(to, message, round.question);
@@ -162,6 +182,14 @@ impl<K: Copy + PartialEq> Rounds<K> {
     /// Rounds are being looked at: next in a while, if there are any.
     pub fn rest(&mut self, now: Time) {
         self.retry_at = if self.open == 0 { Time::NEVER } else { now + self.retry_ns };
+    }
+
+    /// The place of the round with this name, if it is on its way.
+    #[must_use]
+    pub fn place_of(&self, name: u64) -> Option<usize> {
+        let place = usize::try_from(name & ((1 << PLACE_BITS) - 1)).expect("14 bits");
+        let round = self.places.get(place)?;
+        (round.name == name && round.phase.is_some()).then_some(place)
     }
 
     /// What a round is doing that was asked so long ago that it should be asked again.

@@ -1,6 +1,8 @@
 //! Clients with one operation at a time each, and the history of what they saw.
 
-use synod_protocols::command::{Command, Op, SessionId, Status};
+use std::mem;
+
+use synod_protocols::command::{Command, Commands, Op, SessionId, Status};
 use synod_protocols::protocol::{Reads, Service};
 
 use crate::history::Operation;
@@ -8,6 +10,7 @@ use crate::mutation::Mutation;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::replica::Answer;
+use crate::transactions;
 
 /// One client. Its operations so far are in the history of [`Clients`].
 #[derive(Debug)]
@@ -22,6 +25,8 @@ struct Client {
     target: u64,
     /// How often the present operation timed out.
     repeats: u32,
+    /// Whether the answer was that nothing was done: the operation is asked for again, after a while.
+    refused: bool,
     /// The id of the value that it saw last, for compare-and-swap.
     seen: u64,
     begun: usize,
@@ -57,6 +62,7 @@ impl Clients {
             attempt: 0,
             target: u64::from(number),
             repeats: 0,
+            refused: false,
             seen: 0,
             begun: 0,
         };
@@ -97,6 +103,7 @@ impl Clients {
         client.operation = Some(self.history.len() - 1);
         client.begun += 1;
         client.repeats = 0;
+        client.refused = false;
         client.sequence += 1;
         if is_get && self.reads == Reads::OfAny {
             client.target = random.below(16);
@@ -111,6 +118,10 @@ impl Clients {
             Service::Registers => {
                 random.pick(&[Op::Get, Op::Get, Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete])
             }
+            Service::Transactions if random.percent(60) => Op::Transact,
+            Service::Transactions => {
+                random.pick(&[Op::Get, Op::Put, Op::Delete, Op::CompareAndSwap])
+            }
             Service::StateMachine => {
                 random.pick(&[Op::Get, Op::Put, Op::Put, Op::Delete, Op::CompareAndSwap, Op::Add])
             }
@@ -119,14 +130,22 @@ impl Clients {
         let key = random.below(self.keys) + if op == Op::Add { 100 } else { 0 };
         let sums = self.service == Service::StateMachine;
         let key = if op == Op::Get && sums && random.percent(30) { key + 100 } else { key };
-        let mut value = self.values.to_le_bytes().to_vec();
+        let mut value = (self.values << 8).to_le_bytes().to_vec();
         match op {
             Op::Get => value.clear(),
             Op::Put | Op::CompareAndSwap => value.resize(8 + random.pick(&[0, 3, 40]), 7),
             Op::Delete | Op::Add => {}
+            Op::Transact => {
+                let seen = self.clients[index].seen;
+                value = transactions::draw(self.values, self.keys, seen, random);
+            }
         }
+        let key = match op {
+            Op::Transact => Commands::new(&value).next().expect("it has parts").key,
+            Op::Get | Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add => key,
+        };
         let expected = if op == Op::CompareAndSwap { self.clients[index].seen } else { 0 };
-        Operation { key, op, expected, value, invoked_at, ended: None }
+        Operation { key, op, expected, value, invoked_at, version: 0, ended: None }
     }
 
     fn send(&mut self, index: usize) -> Send {
@@ -153,10 +172,12 @@ impl Clients {
         if client.attempt != attempt {
             return None;
         }
+        let is_refused = mem::take(&mut client.refused);
         client.target += 1;
-        client.repeats += 1;
+        client.repeats += u32::from(!is_refused);
         let operation = &self.history[client.operation?];
-        let repeats = self.service == Service::StateMachine
+        let repeats = is_refused
+            || self.service == Service::StateMachine
             || operation.op == Op::Get
             || self.mutation == Some(Mutation::RepeatsWrites);
         if !repeats {
@@ -164,7 +185,8 @@ impl Clients {
             client.session = SessionId::new(client.session.client(), client.session.index() + 1);
             return None;
         }
-        if self.mutation == Some(Mutation::RepeatsAsNew) {
+        // The refusal of the last attempt may come again.
+        if is_refused || self.mutation == Some(Mutation::RepeatsAsNew) {
             client.sequence += 1;
         }
         Some(self.send(index))
@@ -183,9 +205,16 @@ impl Clients {
             client.target = u64::from(leader);
             return Some(self.send(index));
         }
-        if let Some(id) = answer.outcome.value.first_chunk() {
+        if answer.outcome.status == Status::Busy {
+            client.refused = true;
+            return None;
+        }
+        // Of a transaction's answer the value of its first part.
+        let value = answer.outcome.value.get(if operation.op == Op::Transact { 24.. } else { 0.. });
+        if let Some(id) = value.and_then(|value| value.first_chunk()) {
             client.seen = u64::from_le_bytes(*id);
         }
+        operation.version = answer.tag.0;
         operation.ended = Some((now, answer.outcome));
         client.operation = None;
         client.attempt += 1;

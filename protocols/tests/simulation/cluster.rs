@@ -273,11 +273,14 @@ impl<P: Protocol> Cluster<P> {
         let Some(Send { target, command, attempt, repeats }) = send else { return };
         let to = usize::try_from(target).expect("small") % self.replicas.len();
         // A write to a register that arrives twice is two writes: the transport must not do that.
-        let twice = if P::SERVICE == Service::Registers { 0 } else { self.plan.twice_percent };
+        let repeatable = P::SERVICE == Service::StateMachine;
+        let twice = if repeatable { self.plan.twice_percent } else { 0 };
         self.travel(twice, |_| Event::Request { to, command: command.clone() });
         // Clients back off, or their repeats would keep a slow group from ever answering.
-        let patience_ns =
-            (self.plan.patience_ns << repeats.min(4)) + self.random.below(MILLISECOND);
+        let most_ns = self.plan.patience_ns << repeats.min(4);
+        // Transactions that were in each other's way must not come again at the same time.
+        let spread_ns = if P::SERVICE == Service::Transactions { most_ns } else { MILLISECOND };
+        let patience_ns = most_ns + self.random.below(spread_ns);
         self.after(patience_ns, Event::ClientTimeout { client, attempt });
     }
 
@@ -421,7 +424,9 @@ impl<P: Protocol> Cluster<P> {
     fn settled(&self) -> bool {
         let mut lives = self.replicas.iter().filter_map(|replica| replica.life.as_ref());
         let payloads_fit = match P::SERVICE {
-            Service::Registers => lives.clone().all(|life| life.arena.held_bytes() == 0),
+            Service::Registers | Service::Transactions => {
+                lives.clone().all(|life| life.arena.held_bytes() == 0)
+            }
             Service::StateMachine => {
                 // Votes for values that lost may stay, but never more than a window of them.
                 let batch_bytes_max = self.plan.batch_commands_max * 96;
@@ -431,7 +436,8 @@ impl<P: Protocol> Cluster<P> {
             }
         };
         let first = lives.next().map(|life| &life.store);
-        let same = P::SERVICE == Service::Registers || lives.all(|life| Some(&life.store) == first);
+        let same =
+            P::SERVICE != Service::StateMachine || lives.all(|life| Some(&life.store) == first);
         payloads_fit && same
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Operation {
     pub(crate) expected: u64,
     pub(crate) value: Vec<u8>,
     pub(crate) invoked_at: u64,
+    /// The version that the answer tells; 0 without one.
+    pub(crate) version: u64,
     /// When and how it ended; `None` when its client never knew.
     pub(crate) ended: Option<(u64, Outcome)>,
 }
@@ -114,13 +116,29 @@ mod tests {
     fn put(value: u8, invoked_at: u64, ended_at: Option<u64>) -> Operation {
         let outcome = Outcome { status: Status::Ok, value: Vec::new() };
         let ended = ended_at.map(|at| (at, outcome));
-        Operation { key: 1, op: Op::Put, expected: 0, value: vec![value; 8], invoked_at, ended }
+        Operation {
+            key: 1,
+            op: Op::Put,
+            expected: 0,
+            value: vec![value; 8],
+            invoked_at,
+            version: 0,
+            ended,
+        }
     }
 
     fn get(value: u8, invoked_at: u64, ended_at: u64) -> Operation {
         let outcome = Outcome { status: Status::Ok, value: vec![value; 8] };
         let ended = Some((ended_at, outcome));
-        Operation { key: 1, op: Op::Get, expected: 0, value: Vec::new(), invoked_at, ended }
+        Operation {
+            key: 1,
+            op: Op::Get,
+            expected: 0,
+            value: Vec::new(),
+            invoked_at,
+            version: 0,
+            ended,
+        }
     }
 
     #[test]

@@ -19,5 +19,6 @@ mod random;
 mod randomised;
 mod replica;
 mod store;
+mod transactions;
 mod transcripts;
 mod weaker;

@@ -2,6 +2,7 @@
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
 mod paxos;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -86,6 +87,9 @@ impl<P: Protocol> Replica<P> {
             }
             Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
                 vec![misread_by_registers(mutation, mail)]
+            }
+            Some(mutation) if P::NAME == "two_phase_commit" => {
+                transactions::misread(mutation, mail)
             }
             Some(_) | None => vec![mail],
         }

@@ -16,6 +16,7 @@ use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -59,6 +60,9 @@ impl Check {
             ("is not linearizable", Some(Self::History)),
             ("is not regular", Some(Self::History)),
             ("is not eventual", Some(Self::History)),
+            ("transactions come before themselves", Some(Self::History)),
+            ("saw something else than was written", Some(Self::History)),
+            ("two writes make one version", Some(Self::History)),
             ("linearizability is unknown", None),
             ("no progress", Some(Self::Progress)),
             ("did not come to hold the same", Some(Self::Convergence)),
@@ -93,18 +97,18 @@ type Row = (&'static str, Mutation, &'static [Check]);
 
 /// The mutants of `P`, shown as those of `protocol`.
 fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
-    mutants_with::<P>(protocol, rows, |seed| seed)
+    mutants_with::<P>(protocol, rows, Plan::draw::<P>)
 }
 
-/// The same with the plans of those seeds that `choose` picks.
+/// The same with other plans for the seeds.
 fn mutants_with<P: Protocol>(
     protocol: &'static str,
     rows: &[Row],
-    choose: fn(u64) -> u64,
+    draw: fn(u64) -> Plan,
 ) -> Vec<Mutant> {
     let mutant = |&(name, mutation, checks): &Row| {
         let run = move |seed| {
-            let plan = Plan { mutation: Some(mutation), ..Plan::draw::<P>(choose(seed)) };
+            let plan = Plan { mutation: Some(mutation), ..draw(seed) };
             outcome::<P>(&plan).err().and_then(|failure| Check::of(&failure))
         };
         Mutant { protocol, name, checks, run: Box::new(run) }
@@ -340,6 +344,35 @@ const QUORUM: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+const TWO_PHASE_COMMIT: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, ANY),
+    ("votes before the disk", Mutation::SendsKindEarly(2), HISTORY),
+    ("commits before the disk", Mutation::SendsKindEarly(3), HISTORY),
+    ("acknowledges before the disk", Mutation::SendsKindEarly(6), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets its lives", Mutation::ForgetsRecords(1), ANY),
+    ("forgets what it is prepared for", Mutation::ForgetsRecords(2), ANY),
+    ("forgets outcomes", Mutation::ForgetsRecords(3), ANY),
+    ("forgets decisions", Mutation::ForgetsRecords(4), ANY),
+    ("checkpoint without its life", Mutation::CheckpointsWithout(1), ANY),
+    ("checkpoint without what is prepared", Mutation::CheckpointsWithout(2), ANY),
+    ("checkpoint without decisions", Mutation::CheckpointsWithout(4), ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("commits alone", Mutation::CommitsAlone, ANY),
+    ("aborts alone", Mutation::AbortsAlone, HISTORY),
+    ("aborts some", Mutation::AbortsSome, HISTORY),
+    ("takes no for yes", Mutation::TakesNoForYes, ANY),
+    ("counts each vote twice", Mutation::CountsTwice(2), ANY),
+    ("counts repeated votes", Mutation::CountsRepeats(2), ANY),
+    ("counts each acknowledgement twice", Mutation::CountsTwice(6), ANY),
+    ("ignores writes", Mutation::IgnoresWrites, HISTORY),
+    ("reads locally", Mutation::ReadsLocally, HISTORY),
+    ("decisions get lost", Mutation::DropsMessages(3), PROGRESS),
+    ("questions get lost", Mutation::DropsMessages(5), PROGRESS),
+    ("acknowledgements get lost", Mutation::DropsMessages(6), ANY),
+    ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
+];
+
 /// What only leaders that are cut off, and come back, bring about.
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
@@ -369,12 +402,15 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
     mutants.extend(mutants_of::<Paxos>("paxos", PAXOS));
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, |seed| seed * 8 + 6));
+    let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
-    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, |seed| seed * 8 + 3));
+    let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));

@@ -113,6 +113,15 @@ pub(crate) enum Mutation {
     /// ABD: tags do not name their writer.
     TagsWithoutWriter,
 
+    /// Two-Phase Commit: a resource manager that has voted commits at once, and gives its locks back.
+    CommitsAlone,
+    /// Two-Phase Commit: a resource manager that has voted aborts at once, and gives its locks back.
+    AbortsAlone,
+    /// Two-Phase Commit: a resource manager aborts the first of the transactions that commit.
+    AbortsSome,
+    /// Two-Phase Commit: a coordinator takes every vote for a yes.
+    TakesNoForYes,
+
     /// What the clients recorded is not what happened.
     Records(Damage),
 }

@@ -1,6 +1,6 @@
 //! What one seed stands for: the group, the faults and the load.
 
-use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Unit};
+use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Service, Unit};
 use synod_protocols::quorum::{Quorum, votes::Votes};
 use synod_protocols::types::ReplicaId;
 
@@ -77,7 +77,16 @@ impl Plan {
             faults_ns: random.between(5, 80) * MILLISECOND,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>()
+        plan.shaped::<P>().reading::<P>().transacting::<P>()
+    }
+
+    /// All transactions are checked together, which only so many can be; replicas need each other, so
+    /// that they must not wait for long.
+    fn transacting<P: Protocol>(mut self) -> Self {
+        if P::SERVICE == Service::Transactions {
+            self.operations = self.operations.min(12);
+        }
+        self
     }
 
     /// Some groups answer gets without their log.
@@ -184,6 +193,7 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
             "randomised_backoff" => 1,
             "election_timeout" => 6 * MILLISECOND,
             "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
+            "vote_timeout" => random.pick(&[10, 20]) * MILLISECOND,
             "view_change_timeout" => 6 * MILLISECOND,
             "piggyback_commits" => random.below(2),
             "phase1_quorum" => phase1_quorum,

@@ -8,6 +8,7 @@ use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -74,6 +75,11 @@ fn abd_survives_its_faults() {
 #[test]
 fn quorum_survives_its_faults() {
     campaign::<Quorum>(2_000);
+}
+
+#[test]
+fn two_phase_commit_survives_its_faults() {
+    campaign::<TwoPhaseCommit>(2_000);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Answer {
     pub(crate) session: SessionId,
     pub(crate) sequence: u64,
     pub(crate) outcome: Outcome,
+    /// The version of what was read or written, where there is one.
+    pub(crate) tag: Tag,
 }
 
 /// What a step leads to outside of its replica.
@@ -181,7 +183,7 @@ impl<P: Protocol> Replica<P> {
         {
             let outcome = life.store.read(get.key, P::SERVICE);
             let (session, sequence) = (get.session, get.sequence);
-            output.answers.push(Answer { session, sequence, outcome });
+            output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
             return;
         }
         let reads_apart = P::reads(&self.config.parameters) != Reads::Ordered;
@@ -344,7 +346,7 @@ impl<P: Protocol> Context<P> for Turn<'_> {
                 && reply
             {
                 let (session, sequence) = (command.session, command.sequence);
-                self.output.answers.push(Answer { session, sequence, outcome });
+                self.output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
             }
         }
     }
@@ -353,7 +355,7 @@ impl<P: Protocol> Context<P> for Turn<'_> {
         for command in Commands::new(self.arena.bytes(gets)) {
             let outcome = self.store.read(command.key, P::SERVICE);
             let (session, sequence) = (command.session, command.sequence);
-            self.output.answers.push(Answer { session, sequence, outcome });
+            self.output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
         }
     }
 
@@ -362,7 +364,7 @@ impl<P: Protocol> Context<P> for Turn<'_> {
             let value = leader.map(|leader| leader.0).into_iter().collect();
             let outcome = Outcome { status: Status::Redirect, value };
             let (session, sequence) = (command.session, command.sequence);
-            self.output.answers.push(Answer { session, sequence, outcome });
+            self.output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
         }
     }
 
@@ -402,9 +404,10 @@ impl<P: Protocol> Context<P> for Turn<'_> {
         }
     }
 
-    fn reply(&mut self, session: u64, sequence: u64, status: Status, _: Tag, value: Payload) {
+    fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
         let value = self.arena.bytes(value).to_vec();
         let outcome = Outcome { status, value };
-        self.output.answers.push(Answer { session: SessionId(session), sequence, outcome });
+        let session = SessionId(session);
+        self.output.answers.push(Answer { session, sequence, outcome, tag });
     }
 }

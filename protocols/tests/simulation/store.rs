@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use synod_protocols::bytes::leading_u64;
 use synod_protocols::command::{Command, Op, Status};
 use synod_protocols::protocol::Service;
 use synod_protocols::types::{Slot, Tag};
@@ -16,6 +17,19 @@ pub(crate) struct Value {
 impl Default for Value {
     fn default() -> Self {
         Self { deleted: true, bytes: Vec::new() }
+    }
+}
+
+impl Value {
+    /// The identity of what is here: its first eight bytes.
+    fn identity(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len().min(8)]
+    }
+
+    /// The answer to a command whose condition does not hold.
+    fn mismatch(&self) -> Outcome {
+        let status = if self.deleted { Status::Absent } else { Status::Mismatch };
+        Outcome { status, value: self.identity().to_vec() }
     }
 }
 
@@ -38,25 +52,20 @@ pub(crate) fn execute(current: &mut Value, op: Op, expected: u64, value: &[u8]) 
             *current = Value { deleted: op == Op::Delete, bytes: value.to_vec() };
             ok()
         }
-        Op::CompareAndSwap => {
-            let seen = if current.deleted { &[] } else { &current.bytes[..8] };
-            if seen == expected.to_le_bytes() || (seen.is_empty() && expected == 0) {
-                *current = Value { deleted: false, bytes: value.to_vec() };
-                return ok();
-            }
-            Outcome { status: Status::Mismatch, value: seen.to_vec() }
+        Op::CompareAndSwap if leading_u64(&current.bytes) == expected => {
+            *current = Value { deleted: false, bytes: value.to_vec() };
+            ok()
         }
+        Op::CompareAndSwap => current.mismatch(),
         Op::Add => {
             let number = |bytes: &[u8]| bytes.try_into().map(i64::from_le_bytes);
             let before = if current.deleted { Ok(0) } else { number(&current.bytes) };
-            let Ok(before) = before else {
-                let seen = current.bytes[..8].to_vec();
-                return Outcome { status: Status::Mismatch, value: seen };
-            };
+            let Ok(before) = before else { return current.mismatch() };
             let sum = before.wrapping_add(number(value).expect("a summand has 8 bytes"));
             *current = Value { deleted: false, bytes: sum.to_le_bytes().to_vec() };
             Outcome { status: Status::Ok, value: current.bytes.clone() }
         }
+        Op::Transact => panic!("it concerns several keys"),
     }
 }
 
@@ -108,7 +117,9 @@ impl Store {
     pub(crate) fn read(&self, key: u64, service: Service) -> Outcome {
         let value = match service {
             Service::StateMachine => self.values.get(&key),
-            Service::Registers => self.registers.get(&key).map(|(_, value)| value),
+            Service::Registers | Service::Transactions => {
+                self.registers.get(&key).map(|(_, value)| value)
+            }
         };
         execute(&mut value.cloned().unwrap_or_default(), Op::Get, 0, &[])
     }

@@ -4,10 +4,12 @@ use synod_protocols::command::{Op, Status};
 use synod_protocols::protocol::Consistency;
 
 use crate::history::{self, Operation};
+use crate::transactions;
 
 /// Explains what a history breaks of a promise.
 pub(crate) fn check(history: &[Operation], promise: Consistency) -> Result<(), String> {
     match promise {
+        Consistency::StrictlySerializable => transactions::check(history),
         Consistency::Linearizable => history::check(history),
         Consistency::Sequential => panic!("no protocol here promises it"),
         Consistency::Regular => reads(history).try_for_each(|read| regular(read, history)),
@@ -69,12 +71,28 @@ mod tests {
 
     fn put(value: u8, invoked_at: u64, ended_at: u64) -> Operation {
         let ended = Some((ended_at, Outcome { status: Status::Ok, value: Vec::new() }));
-        Operation { key: 1, op: Op::Put, expected: 0, value: vec![value; 8], invoked_at, ended }
+        Operation {
+            key: 1,
+            op: Op::Put,
+            expected: 0,
+            value: vec![value; 8],
+            invoked_at,
+            version: 0,
+            ended,
+        }
     }
 
     fn get(value: u8, invoked_at: u64, ended_at: u64) -> Operation {
         let ended = Some((ended_at, Outcome { status: Status::Ok, value: vec![value; 8] }));
-        Operation { key: 1, op: Op::Get, expected: 0, value: Vec::new(), invoked_at, ended }
+        Operation {
+            key: 1,
+            op: Op::Get,
+            expected: 0,
+            value: Vec::new(),
+            invoked_at,
+            version: 0,
+            ended,
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Rule {
     StaleRead,
     /// A client saw a state that is older than what it had seen before.
     SessionGoesBack,
+    /// Transactions each come before the next by what they saw or by real time, in a circle.
+    TransactionCycle,
     /// A search has tried all orders.
     NoOrder,
 }
@@ -94,6 +96,9 @@ impl Rule {
             Self::PlaceMissing => "one answered write has a version, and another one has none",
             Self::StaleRead => "a value was read although a later write had been answered before",
             Self::SessionGoesBack => "a client saw an older state than it had seen before",
+            Self::TransactionCycle => {
+                "transactions must each come before the next, and the last before the first"
+            }
             Self::NoOrder => "no order explains all answers; here is where each ends at the latest",
         }
     }
@@ -155,6 +160,7 @@ pub(super) fn words(operation: &Operation) -> String {
         Kind::Put | Kind::Delete => write!(text, " {}", value(written)),
         Kind::CompareAndSwap => write!(text, " {} to {}", value(expected), value(written)),
         Kind::Add => write!(text, " {written}"),
+        Kind::Transaction => unreachable!("a history has the parts of transactions"),
     };
     let _infallible = match outcome {
         Outcome::Ok if kind == Kind::Get => write!(text, ": found {}", value(observed)),

@@ -77,7 +77,8 @@ const fn flags_of(kind: Kind, outcome: Outcome) -> u64 {
         (Kind::Add, Outcome::Ok) => ADDED,
         (Kind::Add, Outcome::Unknown) => ADD_UNANSWERED,
         (Kind::Add, Outcome::Refused) => ADD_REFUSED,
-        (Kind::Get | Kind::Delete, Outcome::Mismatch)
+        (Kind::Transaction, _)
+        | (Kind::Get | Kind::Delete, Outcome::Mismatch)
         | (Kind::Put | Kind::Add, Outcome::Absent | Outcome::Mismatch) => IMPOSSIBLE,
     }
 }

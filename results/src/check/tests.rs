@@ -3,6 +3,7 @@
 mod mutants;
 mod oracle;
 mod planted;
+mod transactions;
 mod weaker;
 
 use crate::history::{Kind, Operation, Outcome};
@@ -30,6 +31,12 @@ pub(super) enum Mutant {
     StaleIsRegular,
     /// Lets a client see older states than before.
     SessionsMayGoBack,
+    /// Lets transactions take effect before others that ended before they began.
+    TransactionsIgnoreTime,
+    /// Does not ask what of a transaction was written that was never answered.
+    TransactionsMayBeTorn,
+    /// Lets a read come after the write that replaced what it saw.
+    TransactionsIgnoreReads,
 }
 
 fn operation(kind: Kind, outcome: Outcome, start_ns: u64, end_ns: u64) -> Operation {

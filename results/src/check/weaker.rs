@@ -26,6 +26,8 @@ use crate::history::{HistoryError, Kind, Operation, Outcome};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
+    /// One order of all transactions that agrees with real time.
+    StrictlySerializable,
     /// One order of all operations that agrees with real time.
     #[default]
     Linearizable,
@@ -40,13 +42,19 @@ pub enum Consistency {
 
 impl Consistency {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Linearizable, Self::Sequential, Self::Regular, Self::Eventual];
+    pub const ALL: [Self; 5] = [
+        Self::StrictlySerializable,
+        Self::Linearizable,
+        Self::Sequential,
+        Self::Regular,
+        Self::Eventual,
+    ];
 
     /// The name in files and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::StrictlySerializable => "strictly serializable",
             Self::Linearizable => "linearizable",
             Self::Sequential => "sequential",
             Self::Regular => "regular",
@@ -96,7 +104,9 @@ pub(super) fn judge(
         Err(finding) => return Ok(Err(finding)),
     };
     let found = match promise {
-        Consistency::Linearizable => unreachable!("judged by zones"),
+        Consistency::StrictlySerializable | Consistency::Linearizable => {
+            unreachable!("judged by zones")
+        }
         Consistency::Sequential => sequential(operations, memory_bytes_max, broken)?,
         Consistency::Regular => worst.map_or(Ok(()), |stale| Err(Finding::Violation(stale))),
         Consistency::Eventual => Ok(()),

@@ -157,6 +157,7 @@ fn write_event(
         }
         Kind::Add if is_found => write!(target, "{word}, :f :add, :value [{key} {observed}]"),
         Kind::Add => write!(target, "{word}, :f :add, :value [{key} {written}]"),
+        Kind::Transaction => unreachable!("a history has the parts of transactions"),
     }?;
     match (kind, outcome) {
         (Kind::Get, Outcome::Absent) if is_answer => write!(target, ", :absent {}", name(observed)),
@@ -220,6 +221,7 @@ pub fn write_porcupine(operations: &[Operation], target: &mut dyn Write) -> io::
             Kind::CompareAndSwap => serde_json::json!({
                 "op": "cas", "key": name, "expected": text(expected), "value": text(written)
             }),
+            Kind::Transaction => unreachable!("a history has the parts of transactions"),
         };
         let found = if operation.outcome == Outcome::Absent && !is_counter {
             serde_json::Value::Null
@@ -234,6 +236,7 @@ pub fn write_porcupine(operations: &[Operation], target: &mut dyn Write) -> io::
                 serde_json::json!({"ok": true})
             }
             Kind::CompareAndSwap => serde_json::json!({"ok": false, "value": found}),
+            Kind::Transaction => unreachable!("a history has the parts of transactions"),
         };
         let mut entry = serde_json::json!({
             "ClientId": operation.session, "Input": input, "Call": start_ns

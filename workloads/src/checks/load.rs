@@ -7,6 +7,8 @@ use crate::settings::listed;
 use crate::spec::{Arrival, KeyDistribution, Values};
 use crate::units::{format_bytes, format_duration, format_share};
 
+/// Keys of a transaction.
+const TRANSACTION_KEYS_MAX: u64 = 16;
 /// Keys in a table of a skewed distribution: 1 GiB of 8 bytes each.
 const TABLE_KEYS_MAX: u64 = 1 << 27;
 /// How far the sum of a mix may be from 1: what rounding of a few decimals leaves.
@@ -16,6 +18,7 @@ impl Checker<'_> {
     pub(super) fn load(&mut self) {
         self.mix();
         self.additions();
+        self.transactions();
         self.values();
         self.keys();
         self.clients();
@@ -60,6 +63,53 @@ impl Checker<'_> {
                 format!("found {} beside {}", format_share(mix.add), listed(&others)),
                 "additions can be checked only where nothing else writes".into(),
                 "keep get and add alone, or write `add: 0%`".into(),
+            );
+        }
+    }
+
+    /// A transaction touches keys that are there, not too many, and of one group.
+    fn transactions(&mut self) {
+        let load = &self.workload.load;
+        let parts = load.transaction.keys();
+        let (mix, writes, count) =
+            ("load.mix.transaction", "load.transaction.writes", "load.keys.count");
+        if load.mix.transaction == 0.0 || !self.settings.sound(&["load.mix", "load.transaction"]) {
+            return;
+        }
+        if !(1..=TRANSACTION_KEYS_MAX).contains(&parts) {
+            self.fault(
+                &[writes, "load.transaction.reads", mix],
+                format!("found {parts} keys"),
+                format!("a transaction has 1 to {TRANSACTION_KEYS_MAX} keys in all"),
+                "write for example `transaction: { reads: 1, writes: 2 }`".into(),
+            );
+        } else if parts > load.keys.count && self.settings.sound(&[count]) {
+            self.fault(
+                &[count, writes],
+                found(&load.keys.count.to_string()),
+                format!("a transaction touches {parts} different keys"),
+                format!("write at least `{parts}`"),
+            );
+        }
+        let bytes = (self.largest_value().1 + COMMAND_OVERHEAD_BYTES) * parts;
+        let room = self.workload.cluster.batch.max_bytes - COMMAND_OVERHEAD_BYTES;
+        let batch = "cluster.batch.max_bytes";
+        if bytes > room && self.settings.sound(&[batch, "load.values"]) {
+            self.fault(
+                &["load.values", writes, batch],
+                format!("found {parts} keys, with all values up to {}", format_bytes(bytes)),
+                format!("a transaction fits one batch, which has room for {}", format_bytes(room)),
+                format!("write fewer keys or smaller values, or raise {batch}"),
+            );
+        }
+        let cores = self.workload.cluster.cores;
+        if cores > 1 && self.settings.sound(&["cluster.cores"]) {
+            self.fault(
+                &["cluster.cores", mix],
+                format!("found {cores} groups"),
+                "a transaction has all its keys in one group".into(),
+                "write `cores: 1`, and as many replicas as there are to be resource managers"
+                    .into(),
             );
         }
     }

@@ -33,7 +33,7 @@ fn apply(register: Register, operation: &Operation) -> Option<Register> {
                 && observed != expected
                 && register.is_absent == (outcome == Outcome::Absent),
         ),
-        (Kind::Add, _) => unreachable!("counters have their own"),
+        (Kind::Add | Kind::Transaction, _) => unreachable!("counters have their own"),
     }
 }
 

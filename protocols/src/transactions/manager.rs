@@ -1,0 +1,421 @@
+//! A resource manager: it executes its parts of transactions under locks, votes, and keeps what is
+//! prepared until it hears the outcome.
+//!
+//! Its record of an outcome is not forced (presumed abort: Mohan, Lindsay and Obermarck 1986, section
+//! 3): it goes to the log with the next record that is, and only then is the coordinator told, beside
+//! that vote, that it may forget. A manager that restarts without the record is in doubt, and asks.
+
+use alloc::vec::Vec;
+use core::{array, mem};
+
+use super::items::{Answer, Vote, list, push_list, words};
+use super::locks::Locks;
+use super::{Record, owner};
+use crate::bytes::{leading_u64, u64_at};
+use crate::command::{Command, Commands, Op, Status};
+use crate::protocol::{Config, Context, Protocol, Register};
+use crate::registers::items::Entry;
+use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Tag, Time};
+
+/// A round that this manager has voted yes to, at least for one transaction.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    coordinator: ReplicaId,
+    round: u64,
+    /// The keys that are locked, and what is to be written.
+    entries: Payload,
+    /// The locks, counted.
+    locks: usize,
+    /// What the coordinator was told. After a restart it is empty.
+    answer: Payload,
+    /// When the coordinator was told, or asked for the outcome.
+    at: Time,
+}
+
+/// One replica's resource manager.
+#[derive(Debug)]
+pub struct Manager {
+    id: ReplicaId,
+    replicas: usize,
+    retry_ns: u64,
+    locks: Locks,
+    prepared: Vec<Prepared>,
+    /// When an outcome may be overdue.
+    ask_at: Time,
+    /// The latest round of each coordinator that this manager has heard of.
+    heard: [u64; REPLICAS_MAX],
+    /// Outcomes that are not in the log yet.
+    outcomes: Vec<u8>,
+    /// Rounds of each coordinator that committed, which it has not been told yet.
+    untold: [Vec<u64>; REPLICAS_MAX],
+    answers: Vec<u8>,
+    entries: Vec<u8>,
+}
+
+/// Room for what one round says of a batch, from the start.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+impl Manager {
+    /// One that remembers nothing. It asks for an outcome after `retry_ns`, and again.
+    #[must_use]
+    pub fn new(config: &Config, retry_ns: u64) -> Self {
+        let rounds_max = config.replicas * config.window;
+        Self {
+            id: config.id,
+            replicas: config.replicas,
+            retry_ns,
+            locks: Locks::default(),
+            prepared: Vec::with_capacity(rounds_max),
+            ask_at: Time::NEVER,
+            heard: [0; REPLICAS_MAX],
+            outcomes: Vec::with_capacity(SCRATCH_BYTES),
+            untold: array::from_fn(|_| Vec::with_capacity(rounds_max)),
+            answers: Vec::with_capacity(SCRATCH_BYTES),
+            entries: Vec::with_capacity(SCRATCH_BYTES),
+        }
+    }
+
+    /// Takes in a record of an earlier life, if it is of a resource manager.
+    pub fn replay<P: Protocol, C: Context<P>>(
+        &mut self,
+        record: Record,
+        payload: Payload,
+        cx: &mut C,
+    ) {
+        match record {
+            Record::Prepared { coordinator, round } => {
+                // After a checkpoint whose snapshot was never finished, rounds come twice.
+                if self.place_of(coordinator, round).is_none() {
+                    cx.retain(payload);
+                    self.keep(coordinator, round, payload, Payload::EMPTY, Time(0), true, cx);
+                }
+                self.note_heard(coordinator, round);
+            }
+            Record::Finished {} => {
+                let mut at = 0;
+                while at < payload.bytes as usize {
+                    let bytes = cx.bytes(payload);
+                    let coordinator = u8::try_from(u64_at(bytes, at)).expect("as it was written");
+                    let round = u64_at(bytes, at + 8);
+                    let (_, end) = list(bytes, at + 16);
+                    let places = payload.part(at + 24, end - at - 24);
+                    self.finish(ReplicaId(coordinator), round, places, cx);
+                    at = end;
+                }
+                // It is in the log.
+                self.outcomes.clear();
+                self.untold.iter_mut().for_each(Vec::clear);
+            }
+            Record::Heard { coordinator, round } => self.note_heard(coordinator, round),
+            Record::Life { .. } | Record::Committed { .. } | Record::Ended {} => {}
+        }
+    }
+
+    fn note_heard(&mut self, coordinator: ReplicaId, round: u64) {
+        let heard = &mut self.heard[coordinator.index()];
+        *heard = round.max(*heard);
+    }
+
+    /// Executes this manager's parts of a batch, as far as their keys are not locked, and returns what
+    /// its coordinator is to be told: held until what was appended is durable. The caller releases it.
+    pub fn prepare<P, C>(
+        &mut self,
+        coordinator: ReplicaId,
+        round: u64,
+        batch: Payload,
+        cx: &mut C,
+    ) -> Payload
+    where
+        P: Protocol<Record = Record>,
+        C: Context<P>,
+    {
+        let known = self.place_of(coordinator, round).map(|place| self.prepared[place].answer);
+        if let Some(answer) = known.filter(|answer| !answer.is_empty()) {
+            cx.retain(answer);
+            return answer;
+        }
+        // What was said of a round that is not known any more is not known either; and a vote that
+        // comes after another one is not counted.
+        let is_old = known.is_some() || round <= self.heard[coordinator.index()];
+        self.note_heard(coordinator, round);
+        self.answers.clear();
+        self.entries.clear();
+        for (place, command) in (0..).zip(Commands::new(cx.bytes(batch))) {
+            self.execute(place, &command, is_old, cx);
+        }
+        if self.entries.is_empty() {
+            return self.answer(&[], cx);
+        }
+        self.log_outcomes(cx);
+        let entries = cx.store(&self.entries);
+        cx.append(Record::Prepared { coordinator, round }, entries);
+        let mut untold = mem::take(&mut self.untold[coordinator.index()]);
+        let answer = self.answer(&untold, cx);
+        untold.clear();
+        self.untold[coordinator.index()] = untold;
+        cx.retain(answer);
+        self.keep(coordinator, round, entries, answer, cx.now(), false, cx);
+        answer
+    }
+
+    /// The answers to a batch, after the rounds whose outcome the coordinator may forget.
+    fn answer<P: Protocol>(&mut self, finished: &[u64], cx: &mut impl Context<P>) -> Payload {
+        self.entries.clear();
+        push_list(finished.iter().copied(), &mut self.entries);
+        self.entries.extend_from_slice(&self.answers);
+        cx.store(&self.entries)
+    }
+
+    /// Answers the parts of one command that are this manager's, and notes what a yes means.
+    fn execute<P: Protocol>(
+        &mut self,
+        place: u32,
+        command: &Command<'_>,
+        is_old: bool,
+        cx: &impl Context<P>,
+    ) {
+        let (id, replicas) = (self.id, self.replicas);
+        let mine = || command.parts().filter(move |part| owner(part.key, replicas) == id);
+        let vote = if is_old { Vote::Busy } else { self.lock(mine(), cx) };
+        for part in mine() {
+            let register = cx.register(part.key);
+            let effect = Effect::of(&part, &register);
+            let tag = match effect.write {
+                Write::Nothing => register.tag,
+                Write::Value(_) | Write::Tombstone(_) | Write::Sum(_) => {
+                    Tag::new(register.tag.timestamp() + 1, 0, id)
+                }
+            };
+            let status = if vote == Vote::Busy { Status::Busy } else { effect.status };
+            let told = if vote == Vote::Busy { &[] } else { effect.told() };
+            let value = Payload::EMPTY;
+            Answer { place, vote, status, tag, value }.push(told, &mut self.answers);
+            if vote == Vote::Yes {
+                let (tag, deleted, value) = match &effect.write {
+                    Write::Nothing => (Tag::ZERO, true, &[][..]),
+                    Write::Value(value) => (tag, false, *value),
+                    Write::Tombstone(id) => (tag, true, *id),
+                    Write::Sum(sum) => (tag, false, &sum[..]),
+                };
+                let written = Register { tag, deleted, value };
+                Entry::push(part.key, place, &written, &mut self.entries);
+            }
+        }
+    }
+
+    /// Locks the keys of all these parts, or of none; yes only if all their conditions hold.
+    fn lock<'a, P: Protocol>(
+        &mut self,
+        parts: impl Iterator<Item = Command<'a>> + Clone,
+        cx: &impl Context<P>,
+    ) -> Vote {
+        let mut locked = 0;
+        let mut vote = Vote::Yes;
+        for part in parts.clone() {
+            if !self.locks.lock(part.key, part.op != Op::Get) {
+                vote = Vote::Busy;
+                break;
+            }
+            locked += 1;
+            if !Effect::of(&part, &cx.register(part.key)).holds {
+                vote = Vote::No;
+            }
+        }
+        if vote != Vote::Yes {
+            parts.take(locked).for_each(|part| self.locks.unlock(part.key));
+        }
+        vote
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each once, from two places")]
+    fn keep<P: Protocol>(
+        &mut self,
+        coordinator: ReplicaId,
+        round: u64,
+        entries: Payload,
+        answer: Payload,
+        at: Time,
+        lock: bool,
+        cx: &impl Context<P>,
+    ) {
+        let (mut locks, mut entry_at) = (0, 0);
+        while entry_at < entries.bytes as usize {
+            let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
+            let is_locked = !lock || self.locks.lock(entry.key, entry.tag != Tag::ZERO);
+            assert!(is_locked, "two transactions were prepared for key {}", entry.key);
+            entry_at = next;
+            locks += 1;
+        }
+        self.ask_at = self.ask_at.min(at + self.retry_ns);
+        self.prepared.push(Prepared { coordinator, round, entries, locks, answer, at });
+    }
+
+    fn place_of(&self, coordinator: ReplicaId, round: u64) -> Option<usize> {
+        let is_it = |it: &Prepared| it.round == round && it.coordinator == coordinator;
+        self.prepared.iter().position(is_it)
+    }
+
+    /// The outcome of a round: those of its transactions commit whose places are listed, in ascending
+    /// order, and no others. False when it was known, or nothing was prepared.
+    pub fn finish<P: Protocol, C: Context<P>>(
+        &mut self,
+        coordinator: ReplicaId,
+        round: u64,
+        places: Payload,
+        cx: &mut C,
+    ) -> bool {
+        let Some(place) = self.place_of(coordinator, round) else { return false };
+        let Prepared { entries, answer, .. } = self.prepared.swap_remove(place);
+        let (mut entry_at, mut place_at) = (0, 0);
+        while entry_at < entries.bytes as usize {
+            let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
+            entry_at = next;
+            let listed = &cx.bytes(places)[place_at..];
+            place_at += 8 * words(listed).take_while(|&it| it < u64::from(entry.index)).count();
+            let commits = place_at < places.bytes as usize
+                && u64_at(cx.bytes(places), place_at) == u64::from(entry.index);
+            if commits && entry.tag != Tag::ZERO {
+                cx.write_register(entry.key, entry.tag, entry.value.deleted, entry.value.bytes);
+            }
+            self.locks.unlock(entry.key);
+        }
+        self.outcomes.extend_from_slice(&u64::from(coordinator.0).to_le_bytes());
+        self.outcomes.extend_from_slice(&round.to_le_bytes());
+        let count = places.bytes as usize / 8;
+        self.outcomes.extend_from_slice(&(count as u64).to_le_bytes());
+        self.outcomes.extend_from_slice(cx.bytes(places));
+        if count > 0 {
+            self.untold[coordinator.index()].push(round);
+        }
+        cx.release(entries);
+        cx.release(answer);
+        true
+    }
+
+    /// Appends the outcomes that were heard since the last record.
+    pub fn log_outcomes<P, C>(&mut self, cx: &mut C)
+    where
+        P: Protocol<Record = Record>,
+        C: Context<P>,
+    {
+        if self.outcomes.is_empty() {
+            return;
+        }
+        let outcomes = cx.store(&self.outcomes);
+        self.outcomes.clear();
+        cx.append(Record::Finished {}, outcomes);
+        cx.release(outcomes);
+    }
+
+    /// The coordinator is told at once, and not with the next vote.
+    pub fn note_told(&mut self, coordinator: ReplicaId, round: u64) {
+        self.untold[coordinator.index()].retain(|&untold| untold != round);
+    }
+
+    /// Passes on, with its coordinator, each round whose outcome is overdue.
+    pub fn ask(&mut self, now: Time, mut ask: impl FnMut(ReplicaId, u64)) {
+        if now < self.ask_at {
+            return;
+        }
+        for it in &mut self.prepared {
+            if now.since(it.at) >= self.retry_ns {
+                it.at = now;
+                ask(it.coordinator, it.round);
+            }
+        }
+        let next = self.prepared.iter().map(|it| it.at + self.retry_ns).min();
+        self.ask_at = next.unwrap_or(Time::NEVER);
+    }
+
+    /// When an outcome may be overdue.
+    #[must_use]
+    pub const fn deadline(&self) -> Time {
+        self.ask_at
+    }
+
+    /// Rounds whose outcome is not known.
+    #[must_use]
+    pub const fn in_doubt(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// Appends again what earlier records say.
+    pub fn checkpoint<P, C>(&mut self, cx: &mut C)
+    where
+        P: Protocol<Record = Record>,
+        C: Context<P>,
+    {
+        self.log_outcomes(cx);
+        for (coordinator, &round) in (0..).map(ReplicaId).zip(&self.heard[..self.replicas]) {
+            cx.append(Record::Heard { coordinator, round }, Payload::EMPTY);
+        }
+        for &Prepared { coordinator, round, entries, .. } in &self.prepared {
+            cx.append(Record::Prepared { coordinator, round }, entries);
+        }
+    }
+
+    /// Asserts that what is counted is so.
+    pub fn check(&self) {
+        let locks: usize = self.prepared.iter().map(|it| it.locks).sum();
+        assert!(self.locks.keys() <= locks, "every lock belongs to what is prepared");
+        assert!(self.prepared.is_empty() == (self.locks.keys() == 0));
+    }
+}
+
+/// What a part writes.
+enum Write<'a> {
+    Nothing,
+    Value(&'a [u8]),
+    Tombstone(&'a [u8]),
+    Sum([u8; 8]),
+}
+
+/// What a part does to a register.
+struct Effect<'a> {
+    /// Whether its condition holds, if it has one.
+    holds: bool,
+    status: Status,
+    write: Write<'a>,
+    /// What was there.
+    seen: &'a [u8],
+}
+
+impl<'a> Effect<'a> {
+    fn of(part: &Command<'a>, register: &Register<'a>) -> Self {
+        let whole = register.value;
+        // The identity of what is there.
+        let seen = &whole[..whole.len().min(8)];
+        let found = if register.deleted { Status::Absent } else { Status::Ok };
+        let done = |write| Self { holds: true, status: Status::Ok, write, seen };
+        let failed = || {
+            let status = if register.deleted { Status::Absent } else { Status::Mismatch };
+            Self { holds: false, status, write: Write::Nothing, seen }
+        };
+        match part.op {
+            Op::Get => Self { holds: true, status: found, write: Write::Nothing, seen: whole },
+            Op::Put => done(Write::Value(part.value)),
+            Op::Delete => done(Write::Tombstone(part.value)),
+            Op::CompareAndSwap if leading_u64(seen) == part.expected => {
+                done(Write::Value(part.value))
+            }
+            Op::CompareAndSwap => failed(),
+            Op::Add => {
+                let before = match (register.deleted, whole.len()) {
+                    (true, _) => 0,
+                    (false, 8) => u64_at(whole, 0),
+                    (false, _) => return failed(),
+                };
+                done(Write::Sum(before.wrapping_add(u64_at(part.value, 0)).to_le_bytes()))
+            }
+            Op::Transact => unreachable!("transactions do not nest"),
+        }
+    }
+
+    /// What the coordinator is told.
+    fn told(&self) -> &[u8] {
+        match &self.write {
+            Write::Sum(sum) => sum,
+            Write::Nothing | Write::Value(_) | Write::Tombstone(_) => self.seen,
+        }
+    }
+}

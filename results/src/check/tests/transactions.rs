@@ -1,0 +1,145 @@
+//! The check of transactions against the definition taken at its word: a search of all orders, on
+//! small random histories whose keys are each linearizable by themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::transactions::judge;
+use super::super::{Broken, Finding};
+use super::*;
+use crate::random::Random;
+
+const KEYS: u64 = 3;
+
+/// A history of transactions whose parts happen one by one, so that they come between each other.
+fn drawn(random: &mut Random) -> Vec<Operation> {
+    let mut moments: Vec<(u64, Operation)> = Vec::new();
+    for session in 1..=3 + u32::try_from(random.below(4)).unwrap() {
+        let start_ns = random.below(60);
+        let length = 1 + random.below(30);
+        let is_unknown = random.below(4) == 0;
+        let together = random.below(2) == 0;
+        for key in (0..KEYS).filter(|_| random.below(3) > 0).collect::<Vec<_>>() {
+            // Some come too late, and some never: only those without an answer may.
+            let within = if together { length / 2 } else { random.below(length) };
+            let at = if is_unknown && random.below(3) == 0 { u64::MAX } else { start_ns + within };
+            let written = if random.below(3) > 0 { u64::from(session) << 8 | (key + 1) } else { 0 };
+            let kind = if written > 0 { Kind::CompareAndSwap } else { Kind::Get };
+            let outcome = if is_unknown { Outcome::Unknown } else { Outcome::Ok };
+            let end_ns = if is_unknown { u64::MAX } else { start_ns + length };
+            let part = operation(kind, outcome, start_ns, end_ns);
+            moments.push((at, Operation { key, written, session, ..part }));
+        }
+    }
+    moments.sort_by_key(|&(at, part)| (at, part.session));
+    let mut state: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    let mut history = Vec::new();
+    for (at, mut part) in moments {
+        let (id, version) = state.entry(part.key).or_default();
+        let writes = part.kind == Kind::CompareAndSwap;
+        if at < u64::MAX && writes {
+            part.expected = *id;
+            (*id, *version) = (part.written, *version + 1);
+        } else if at < u64::MAX {
+            part.observed = *id;
+            if *id == 0 && part.outcome == Outcome::Ok {
+                part.outcome = Outcome::Absent;
+            }
+        }
+        part.version = *version;
+        if part.outcome == Outcome::Unknown {
+            (part.version, part.observed, part.expected) = (0, 0, 0);
+            part.kind = if writes { Kind::Put } else { Kind::Get };
+        }
+        history.push(part);
+    }
+    history
+}
+
+/// What a key holds, and the last version of it that an answer told.
+type State = BTreeMap<u64, (u64, u64)>;
+
+/// Whether some order of the transactions that are left explains all answers, with their versions;
+/// those without an answer may be left out.
+fn explains(left: &[Vec<Operation>], state: &State) -> bool {
+    let is_unknown = |parts: &[Operation]| parts[0].outcome == Outcome::Unknown;
+    if left.iter().all(|parts| is_unknown(parts)) {
+        return true;
+    }
+    let first_end = left.iter().map(|parts| parts[0].end_ns).min().unwrap();
+    (0..left.len()).any(|next| {
+        let parts = &left[next];
+        if parts[0].start_ns > first_end {
+            return false;
+        }
+        let mut after = state.clone();
+        let fits = parts.iter().all(|part| {
+            let (held, version) = after.entry(part.key).or_default();
+            let is_swap = part.kind == Kind::CompareAndSwap;
+            let saw = if is_swap { part.expected } else { part.observed };
+            let is_answered = part.outcome != Outcome::Unknown;
+            let fits =
+                !is_answered || (saw == *held && part.version >= *version + u64::from(is_swap));
+            if part.written > 0 {
+                *held = part.written;
+            }
+            *version = if is_answered { part.version } else { *version };
+            fits
+        });
+        let mut rest = left.to_vec();
+        rest.remove(next);
+        fits && explains(&rest, &after)
+    })
+}
+
+fn is_serializable(history: &[Operation]) -> bool {
+    let mut transactions: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
+    for part in history {
+        transactions.entry(part.session).or_default().push(*part);
+    }
+    explains(&transactions.into_values().collect::<Vec<_>>(), &BTreeMap::new())
+}
+
+fn passes(history: &[Operation], mutant: Option<Mutant>) -> bool {
+    match judge(history, Broken { mutant }) {
+        Ok(_) => true,
+        Err(Finding::Violation(violation)) => {
+            assert!(!violation.operations.is_empty(), "a circle has operations: {history:?}");
+            false
+        }
+        Err(Finding::NotUnique | Finding::Undecidable(_)) => panic!("it can be judged"),
+    }
+}
+
+#[test]
+fn transactions_are_judged_as_their_definition_says() {
+    let mut random = Random::new(7);
+    let mut broken = 0;
+    for _ in 0..40_000 {
+        let history = drawn(&mut random);
+        let truth = is_serializable(&history);
+        let passes = passes(&history, None);
+        // Among several that were never answered some orders are left open.
+        let of_unknown = history.iter().filter(|part| part.outcome == Outcome::Unknown);
+        let unknown: BTreeSet<u32> = of_unknown.map(|part| part.session).collect();
+        let is_decided = unknown.len() <= 1 || !passes;
+        assert!(passes == truth || !is_decided, "{history:#?}");
+        broken += u32::from(!truth);
+    }
+    assert!((4_000..36_000).contains(&broken), "{broken} of them are not serializable");
+}
+
+#[test]
+fn each_mutant_of_the_check_of_transactions_is_killed() {
+    for mutant in [
+        Mutant::TransactionsIgnoreTime,
+        Mutant::TransactionsMayBeTorn,
+        Mutant::TransactionsIgnoreReads,
+    ] {
+        let mut random = Random::new(8);
+        let mut histories = (0..2_000).map(|_| drawn(&mut random));
+        assert!(
+            histories.any(|history| passes(&history, Some(mutant)) != is_serializable(&history)),
+            "{mutant:?} survived"
+        );
+    }
+}
