@@ -80,7 +80,7 @@ fn simulated_operations_cost_what_papers_say() {
 #[test]
 fn operations_on_the_engine_cost_what_papers_say() {
     thread::scope(|scope| {
-        for forms in FORMS.chunks(3) {
+        for forms in FORMS.chunks(2) {
             scope.spawn(|| forms.iter().for_each(on_the_engine));
         }
     });
