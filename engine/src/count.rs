@@ -30,6 +30,9 @@ const DELAY_NS: u64 = 40_000_000;
 /// before the next one begins: two that meet there would share a write.
 const THINK_NS: u64 = 1_000_000;
 
+/// Replicas fill their log files before they start, and one operation at a time needs few.
+const LOG: &str = "{ segment_bytes: 4MiB, snapshot_bytes: 32MiB }";
+
 /// From the client to a replica, and back.
 const CLIENT_DELAYS: f64 = 2.0;
 
@@ -121,7 +124,7 @@ impl Question<'_> {
         let parameters = self.parameters(&catalog)?;
         let yaml = format!(
             "name: count\n\
-             cluster: {{ replicas: {replicas}, durability: group, wait: block{links} }}\n\
+             cluster: {{ replicas: {replicas}, durability: group, log: {LOG}, wait: block{links} }}\n\
              protocols: [{{ {protocol}: {{ {parameters} }} }}]\n\
              load: {{ clients: 1, connections: 1, keys: {{ count: 1 }}, \
              arrival: {{ closed: {{ think: {THINK_NS}ns }} }}, mix: {{ {operation}: 100% }} }}\n\

@@ -1,8 +1,8 @@
 //! What arbitrary bytes are tried on: one function for each way in, which panics where something is
 //! wrong.
 //!
-//! `engine/fuzz` has a fuzz target for each, and `engine/tests/fuzzing.rs` replays the bytes that
-//! such runs found worth keeping, and others. Nothing of the program calls this.
+//! `engine/fuzz` has a fuzz target for each, and `engine/tests/integration/fuzzing.rs` replays the
+//! bytes that such runs found worth keeping, and others. Nothing of the program calls this.
 
 use std::path::Path;
 

@@ -64,17 +64,17 @@ fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
 
 #[test]
 fn unreplicated_survives_its_faults() {
-    campaign::<Unreplicated>(2_000);
+    campaign::<Unreplicated>(1_000);
 }
 
 #[test]
 fn abd_survives_its_faults() {
-    campaign::<Abd>(2_000);
+    campaign::<Abd>(1_000);
 }
 
 #[test]
 fn quorum_survives_its_faults() {
-    campaign::<Quorum>(2_000);
+    campaign::<Quorum>(1_000);
 }
 
 #[test]
@@ -84,31 +84,31 @@ fn two_phase_commit_survives_its_faults() {
 
 #[test]
 fn multi_paxos_survives_its_faults() {
-    let summaries = campaign::<MultiPaxos>(2_000);
+    let summaries = campaign::<MultiPaxos>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 
 #[test]
 fn paxos_survives_its_faults() {
-    let summaries = campaign::<Paxos>(2_000);
+    let summaries = campaign::<Paxos>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 
 #[test]
 fn raft_survives_its_faults() {
-    let summaries = campaign::<Raft>(2_000);
+    let summaries = campaign::<Raft>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 
 #[test]
 fn viewstamped_survives_its_faults() {
-    let summaries = campaign::<Viewstamped>(2_000);
+    let summaries = campaign::<Viewstamped>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 
 #[test]
 fn zab_survives_its_faults() {
-    let summaries = campaign::<Zab>(2_000);
+    let summaries = campaign::<Zab>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
 }
 

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use synod_results::run_folder::RunFolder;
 use synod_results::suite::SuiteFolder;
 
+use crate::support;
+
 fn synod(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
-    command.args(arguments).output().expect("the program starts")
+    support::synod().args(arguments).output().expect("the program starts")
 }
 
 fn said(output: &Output) -> String {

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-mod support;
-
 use std::fs;
 
 use synod_workloads::{Suite, load_suite};
+
+use crate::support;
 
 /// The suite `text` beside a workload, or what is said of it.
 fn suite(text: &str) -> Result<Suite, String> {

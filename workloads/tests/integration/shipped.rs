@@ -3,8 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +11,8 @@ use synod_workloads::{
     Arrival, Durability, FaultAction, KeyDistribution, Target, Trigger, Values, Workload, load,
     load_file,
 };
+
+use crate::support;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,12 +1,9 @@
 //! What the program says about input that is wrong, and how it ends.
 
-#[path = "support/program.rs"]
-mod support;
-
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use support::{Bench, assert_success, synod};
+use crate::support::{Bench, assert_success, synod};
 
 /// Exit code and standard error of `synod check` with a workload.
 fn check(yaml: &str, arguments: &[&str]) -> (i32, String) {

@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use std::process::Command;
 use std::thread;
 
 use synod::count::Question;
+
+use crate::support;
 
 /// Messages, delays and forced writes for so many replicas.
 type ClosedForm = fn(u64) -> [u64; 3];
@@ -55,7 +56,7 @@ fn simulated(replicas: u8) {
 
 /// The command itself is asked, because replicas on the engine are processes of its own program.
 fn on_the_engine(&(protocol, parameters, operation, form): &Form) {
-    let output = Command::new(env!("CARGO_BIN_EXE_synod"))
+    let output = support::synod()
         .args(["count", protocol, "--with", parameters, "--operations", operation])
         .output()
         .unwrap();
@@ -79,7 +80,7 @@ fn simulated_operations_cost_what_papers_say() {
 #[test]
 fn operations_on_the_engine_cost_what_papers_say() {
     thread::scope(|scope| {
-        for forms in FORMS.chunks(3) {
+        for forms in FORMS.chunks(2) {
             scope.spawn(|| forms.iter().for_each(on_the_engine));
         }
     });

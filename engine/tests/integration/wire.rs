@@ -2,10 +2,8 @@
 //! connection is closed and counted, and nobody else notices.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-#![allow(missing_docs, reason = "a test has no readers of its documentation")]
 
-#[path = "support/wire_world.rs"]
-mod wire_world;
+mod world;
 
 use synod::frame::{self, HEADER_BYTES, Kind};
 use synod::greeting::{Hello, Key, Speaker};
@@ -14,7 +12,7 @@ use synod_protocols::command::{Command, Op, SessionId};
 use synod_protocols::multi_paxos::Message;
 use synod_protocols::types::{Ballot, Slot};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
-use wire_world::{CLIENTS_MAX, FRAME_BYTES_MAX, HELLO, KEY, SECOND_NS, World, hello_frame, none};
+use world::{CLIENTS_MAX, FRAME_BYTES_MAX, HELLO, KEY, SECOND_NS, World, hello_frame, none};
 
 const CLIENT: Speaker = Speaker::Client(5);
 const REPLICA: Speaker = Speaker::Replica(0);

@@ -5,12 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use synod_workloads::{Diagnostics, load, load_file};
+
+use crate::support;
 
 #[test]
 fn wrong_files_get_their_messages() {

@@ -1,9 +1,9 @@
 //! The schema and the reference of keys, for a catalog like that of an engine.
 
-mod support;
-
 use serde_json::Value;
 use synod_workloads::{reference, schema};
+
+use crate::support;
 
 #[test]
 fn every_object_is_closed_and_every_key_is_described() {

@@ -1,11 +1,11 @@
 //! Workload files in virtual time: the same results each time, latencies that the simulated machines
 //! explain, and the faults that strike real clusters.
 
-use std::process::Command;
-
 use synod_results::check::Consistency;
 use synod_results::run_folder::RunFolder;
 use synod_results::summary::{Gate, Summary, VerdictSummary};
+
+use crate::support::synod;
 
 /// The way between two simulated machines.
 const HOP_NS: u64 = 15_000;
@@ -13,7 +13,7 @@ const HOP_NS: u64 = 15_000;
 fn simulate(file: &str, set: &[&str]) -> Summary {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let workloads = concat!(env!("CARGO_MANIFEST_DIR"), "/../workloads/");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    let mut command = synod();
     command.arg("sim").arg(format!("{workloads}{file}")).arg("--runs").arg(folder.path());
     for change in set {
         command.args(["--set", change]);

@@ -1,10 +1,10 @@
 //! `--set` on the tree: short forms grow, choices are replaced, lists go by number.
 
-mod support;
-
 use std::path::Path;
 
 use synod_workloads::{Arrival, KeyDistribution, Spacing, Trigger, Workload, load};
+
+use crate::support;
 
 const BASE: &str = "
 name: base

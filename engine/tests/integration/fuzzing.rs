@@ -2,7 +2,6 @@
 //! from a seed: what `engine/fuzz` does, as far as it needs no nightly compiler.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-#![allow(missing_docs, reason = "a test has no readers of its documentation")]
 
 use std::fs;
 use std::path::Path;

@@ -1,14 +1,14 @@
 //! No text makes the reader panic, and every key refuses what it cannot be.
 
-mod support;
-
 use std::path::Path;
 
 use synod_workloads::{Concern, Random, load, reference};
 
+use crate::support;
+
 const SAMPLES: [&str; 3] = [
-    include_str!("../quickstart.yaml"),
-    include_str!("../faults/kill.yaml"),
+    include_str!("../../quickstart.yaml"),
+    include_str!("../../faults/kill.yaml"),
     include_str!("everything.yaml"),
 ];
 
