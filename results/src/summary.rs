@@ -131,6 +131,17 @@ impl ProtocolResult {
         self.per_operation(self.counters.log_syncs as f64)
     }
 
+    /// The verdict in a line, and the promise where it was less than what was found.
+    #[must_use]
+    pub fn verdict_words(&self) -> String {
+        let words = self.verdict.words();
+        let is_linearizable = matches!(self.verdict, VerdictSummary::Linearizable { .. });
+        if is_linearizable && self.promise > Consistency::Linearizable {
+            return format!("{} promised, {words}", self.promise.name());
+        }
+        words
+    }
+
     /// The gates that failed: with any, the figures must not be compared.
     pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
         self.gates.iter().filter(|gate| !gate.ok)

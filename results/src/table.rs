@@ -91,30 +91,29 @@ fn heading(summary: &Summary) -> String {
 
 /// Under what conditions the figures came about: a line for each different set of them.
 fn conditions(results: &[ProtocolResult]) -> String {
-    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut sets: Vec<(String, Vec<&str>)> = Vec::new();
     for result in results {
-        let line = format!(
-            "{} replicas, {} groups, {}, durability {}, {} connections, {} operations in flight",
-            result.replicas,
-            result.groups,
+        let set = format!(
+            "{}, {}, {}, durability {}, {}, {} in flight",
+            units::counted(result.replicas.into(), "replica"),
+            units::counted(result.groups.into(), "group"),
             result.transport,
             result.durability,
-            result.connections,
-            result.in_flight,
+            units::counted(result.connections.into(), "connection"),
+            units::counted(result.in_flight.into(), "operation"),
         );
-        match lines.iter_mut().find(|(same, _)| *same == line) {
+        match sets.iter_mut().find(|(same, _)| *same == set) {
             Some((_, labels)) if labels.contains(&result.label.as_str()) => {}
             Some((_, labels)) => labels.push(&result.label),
-            None => lines.push((line, vec![&result.label])),
+            None => sets.push((set, vec![&result.label])),
         }
     }
-    let mut text = String::new();
-    let all_alike = lines.len() == 1;
-    for (line, labels) in lines {
+    let all_alike = sets.len() == 1;
+    let line = |(set, labels): &(String, Vec<&str>)| {
         let prefix = if all_alike { String::new() } else { format!("{}: ", labels.join(", ")) };
-        let _infallible = writeln!(text, "{prefix}{line}");
-    }
-    text
+        lines(&format!("{prefix}{set}"), AnsiColor::White, false)
+    };
+    sets.iter().map(line).collect()
 }
 
 /// The results of each label, in the order of its first one.
@@ -174,7 +173,7 @@ fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
         let _infallible = write!(name, " #{}", result.repeat);
     }
     let color = if result.verdict.is_pass() { AnsiColor::Green } else { AnsiColor::Red };
-    let mut text = lines(&format!("{name}: {}", result.verdict.words()), color, colors);
+    let mut text = lines(&format!("{name}: {}", result.verdict_words()), color, colors);
     for limit in &result.limits {
         let value = units::count(limit.value);
         let percent = units::figure(limit.percent);
@@ -222,6 +221,7 @@ fn painted(text: &str, color: AnsiColor, colors: bool) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::check::Consistency;
     use crate::summary::{Gate, LatencySummary, Limit, VerdictSummary};
 
     pub(crate) fn summary(protocols: usize, repeats: u32) -> Summary {
@@ -269,6 +269,27 @@ pub(crate) mod tests {
             assert!(text.contains("1.23 M") && text.contains("1.23 s"), "{text}");
             assert!(!text.contains('\u{1b}'));
         }
+    }
+
+    #[test]
+    fn conditions_are_said_once_for_all_that_share_them() {
+        let mut summary = summary(12, 1);
+        for (result, replicas) in summary.results.iter_mut().zip([1].into_iter().chain([3; 11])) {
+            (result.replicas, result.groups) = (replicas, 1);
+        }
+        let text = render(&summary, false);
+        assert_narrow(&text);
+        assert!(text.contains("\nmulti_paxos_0: 1 replica, 1 group, "), "{text}");
+        assert!(text.contains("\nmulti_paxos_1, multi_paxos_2, "), "{text}");
+        assert_eq!(text.matches("3 replicas").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_better_than_promised_is_said_with_the_promise() {
+        let mut summary = summary(1, 1);
+        summary.results[0].promise = Consistency::Regular;
+        let text = render(&summary, false);
+        assert!(text.contains("multi_paxos_0: regular promised, linearizable: yes, "), "{text}");
     }
 
     #[test]

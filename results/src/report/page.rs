@@ -113,7 +113,7 @@ fn trust(source: &Source) -> String {
             }
             None => name,
         };
-        rows.push(vec![name.clone(), result.verdict.words(), gates(result)]);
+        rows.push(vec![name.clone(), result.verdict_words(), gates(result)]);
         for fault in &result.faults {
             faults.push(vec![
                 name.clone(),
