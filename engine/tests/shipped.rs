@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use synod::registry;
-use synod_workloads::{Operation, Workload, load_file};
+use synod_workloads::{Operation, ParameterKind, Workload, load_file};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads")
@@ -52,4 +52,19 @@ fn all_protocols_with_reads_and_writes_are_compared_whatever_the_number_of_repli
         let compared: BTreeSet<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
         assert_eq!(compared, names);
     }
+}
+
+#[test]
+fn leaders_crash_at_equal_time_outs() {
+    let catalog = registry::catalog();
+    let crash = workload(&folder().join("compare/leader_crash.yaml"), &[]);
+    let durations = crash.protocols.iter().map(|choice| {
+        let known = &catalog.find(&choice.name).expect("it was checked").parameters;
+        let with_values = known.iter().zip(&choice.parameters);
+        with_values
+            .filter(|(known, _)| known.kind == ParameterKind::Duration)
+            .map(|(_, &value)| value)
+            .collect::<Vec<u64>>()
+    });
+    assert_eq!(durations.collect::<BTreeSet<_>>().len(), 1);
 }

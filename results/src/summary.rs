@@ -365,6 +365,18 @@ pub struct Fault {
     pub target: String,
     /// The sign that it happened. Without any the run is invalid.
     pub evidence: String,
+    /// The longest time without an answer from then on, until something else was broken.
+    #[serde(default)]
+    pub gap_ns: Option<u64>,
+}
+
+impl Fault {
+    /// What was done, and to which role if it was meant for one: `kill leader`, `restart`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let role = self.target.split_once(" (").and_then(|(_, role)| role.strip_suffix(')'));
+        role.map_or_else(|| self.action.clone(), |role| format!("{} {role}", self.action))
+    }
 }
 
 /// What the checker said, as it is kept.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::summary::{ProtocolResult, Summary};
+use crate::summary::{Fault, ProtocolResult, Summary};
 use crate::units;
 
 /// No line is wider.
@@ -66,7 +66,7 @@ pub fn render(summary: &Summary, colors: bool) -> String {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });
-        text.push_str(&grid(header, rows));
+        text.push_str(&grid(header, rows.chain(gap_rows(some))));
         text.push('\n');
     }
     text.push_str(&conditions(&summary.results));
@@ -130,7 +130,10 @@ pub(crate) fn by_label(results: &[ProtocolResult]) -> Vec<(&str, Vec<&ProtocolRe
 
 /// The smallest, the median and the largest of a figure over the repeats that have it.
 pub(crate) fn spread(figure: Figure, results: &[&ProtocolResult]) -> Option<(f64, f64, f64)> {
-    let mut values: Vec<f64> = results.iter().filter_map(|result| figure(result)).collect();
+    spread_of(results.iter().filter_map(|result| figure(result)).collect())
+}
+
+fn spread_of(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
     values.sort_by(f64::total_cmp);
     let (&least, &most) = (values.first()?, values.last()?);
     let middle = values.len() / 2;
@@ -149,6 +152,41 @@ fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
         return print(median);
     }
     format!("{} ({}..{})", print(median), print(least), print(most))
+}
+
+/// How long nothing was answered at faults: for each kind of them a row with the median, and one with
+/// the longest if a protocol met several.
+fn gap_rows(protocols: &[(&str, Vec<&ProtocolResult>)]) -> Vec<Vec<String>> {
+    let results = protocols.iter().flat_map(|(_, results)| results);
+    let faults = results.flat_map(|result| &result.faults).filter(|fault| fault.gap_ns.is_some());
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in faults.map(Fault::kind) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let mut rows = Vec::new();
+    for kind in kinds {
+        let gaps: Vec<Vec<f64>> =
+            protocols.iter().map(|(_, results)| gaps_ns(&kind, results)).collect();
+        let row = |name: String, figure: fn((f64, f64, f64)) -> f64| {
+            let figures = gaps.iter().map(|gaps| spread_of(gaps.clone()).map(figure));
+            let cells = figures.map(|figure| units::or_dash(figure, units::nanoseconds));
+            std::iter::once(name).chain(cells).collect()
+        };
+        rows.push(row(format!("gap: {kind}"), |(_, median, _)| median));
+        if gaps.iter().any(|gaps| gaps.len() > 1) {
+            rows.push(row("  longest".to_owned(), |(.., most)| most));
+        }
+    }
+    rows
+}
+
+/// The gaps at faults of a kind, over all repeats.
+fn gaps_ns(kind: &str, results: &[&ProtocolResult]) -> Vec<f64> {
+    let faults = results.iter().flat_map(|result| &result.faults);
+    let of_kind = faults.filter(|fault| fault.kind() == kind);
+    of_kind.filter_map(|fault| fault.gap_ns).map(|gap_ns| gap_ns as f64).collect()
 }
 
 /// A plain grid whose first column is to the left and whose others are to the right.
@@ -299,6 +337,33 @@ pub(crate) mod tests {
             result.overall.mean_ns = mean_ns;
         }
         assert!(render(&summary, false).contains("2.00 us (1.00 us..3.00 us)"));
+    }
+
+    #[test]
+    fn gaps_at_faults_stand_side_by_side() {
+        let mut summary = summary(2, 1);
+        let fault = |target: &str, gap_ms: u64| Fault {
+            action: "kill".to_owned(),
+            target: target.to_owned(),
+            gap_ns: Some(gap_ms * 1_000_000),
+            ..Fault::default()
+        };
+        summary.results[0].faults =
+            [fault("replica 2", 4), fault("replica 0 (leader)", 300)].to_vec();
+        summary.results[1].faults =
+            [100, 400, 200].map(|gap_ms| fault("replica 1 (leader)", gap_ms)).to_vec();
+        let text = render(&summary, false);
+        let rows: Vec<String> = text
+            .lines()
+            .filter(|line| line.contains("gap") || line.contains("longest"))
+            .map(|line| line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|"))
+            .collect();
+        let expected = [
+            "|gap: kill|4.00 ms|-|",
+            "|gap: kill leader|300 ms|200 ms|",
+            "|longest|300 ms|400 ms|",
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]
