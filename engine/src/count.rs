@@ -122,11 +122,14 @@ impl Question<'_> {
         let Self { protocol, replicas, operation, simulated, .. } = *self;
         let catalog = registry::catalog();
         let parameters = self.parameters(&catalog)?;
+        // A transaction writes a key of each replica.
+        let keys = if operation == "transaction" { replicas } else { 1 };
         let yaml = format!(
             "name: count\n\
              cluster: {{ replicas: {replicas}, durability: group, log: {LOG}, wait: block{links} }}\n\
              protocols: [{{ {protocol}: {{ {parameters} }} }}]\n\
-             load: {{ clients: 1, connections: 1, keys: {{ count: 1 }}, \
+             load: {{ clients: 1, connections: 1, keys: {{ count: {keys} }}, \
+             transaction: {{ reads: 0, writes: {replicas} }}, \
              arrival: {{ closed: {{ think: {THINK_NS}ns }} }}, mix: {{ {operation}: 100% }} }}\n\
              phases: {{ warm_up: 3s, measure: 2s }}\n"
         );

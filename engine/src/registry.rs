@@ -65,13 +65,19 @@ pub fn catalog() -> Catalog {
     Catalog { protocols }
 }
 
-/// What the controller must know about a protocol.
+/// What is known about a protocol whatever its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
+    /// The paper that it follows.
+    pub paper: &'static str,
+    /// What may fail, and what it needs to go on.
+    pub fault_model: &'static str,
     /// What clients may ask of it, and whether a request may be repeated.
     pub service: Service,
     /// Replicas that it can use.
     pub replicas_max: usize,
+    /// Whether a replica that has lost its disk can come back.
+    pub repairs: bool,
 }
 
 /// The traits of the protocol called `name`; `None` when there is none.
@@ -86,7 +92,13 @@ impl Visit for ReadTraits {
     type Output = Traits;
 
     fn visit<P: Protocol>(self) -> Traits {
-        Traits { service: P::SERVICE, replicas_max: P::REPLICAS_MAX }
+        Traits {
+            paper: P::PAPER,
+            fault_model: P::FAULT_MODEL,
+            service: P::SERVICE,
+            replicas_max: P::REPLICAS_MAX,
+            repairs: P::REPAIRS,
+        }
     }
 }
 

@@ -196,7 +196,7 @@ struct Watched {
 impl Single<'_> {
     /// The result, and whether it is whole.
     fn run(&self) -> Result<(ProtocolResult, bool), String> {
-        let ran = if self.options.simulated {
+        let mut ran = if self.options.simulated {
             let simulate = Simulate(self);
             registry::with_protocol(&self.protocol.name, simulate).expect("it was checked")?
         } else {
@@ -204,6 +204,9 @@ impl Single<'_> {
         };
         self.tell("checking the history");
         let verdict = self.check()?;
+        let history = HistoryFile::new(&self.part.history());
+        faults::note_gaps(&mut ran.faults, &history, ran.start_ns, &self.workload.phases)
+            .map_err(|error| error.to_string())?;
         let whole = ran.trouble.is_none();
         let result = measure::result(Observed {
             workload: self.workload,

@@ -99,6 +99,11 @@ impl Protocol for Abd {
     const NAME: &'static str = "abd";
     const SUMMARY: &'static str =
         "ABD: quorum reads and quorum writes of atomic registers, no leader; linearizable.";
+    const PAPER: &'static str = "\
+        Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* \
+        (JACM 1995); Lynch and Shvartsman (FTCS 1997)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while a majority can talk to a coordinator";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "retry",
         unit: Unit::Duration,

@@ -302,6 +302,11 @@ impl Protocol for MultiPaxos {
     const NAME: &'static str = "multi_paxos";
     const SUMMARY: &'static str =
         "Multi-Paxos with a stable leader: one replicated log, linearizable.";
+    const PAPER: &'static str = "\
+        Lamport, *Paxos Made Simple* (2001), section 3; Howard, Malkhi and Spiegelman, \
+        *Flexible Paxos* (OPODIS 2016)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while quorums of both phases can talk to a leader";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "heartbeat",

@@ -320,6 +320,9 @@ const RANDOMISED_BACKOFF: usize = 3;
 impl Protocol for Paxos {
     const NAME: &'static str = "paxos";
     const SUMMARY: &'static str = "Classic Paxos without a leader, both phases for each slot: one replicated log, linearizable.";
+    const PAPER: &'static str =
+        "Lamport, *The Part-Time Parliament* (TOCS 1998) and *Paxos Made Simple* (2001)";
+    const FAULT_MODEL: &'static str = "crash-recovery; goes on while a majority can talk";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "retry",

@@ -167,6 +167,10 @@ pub trait Protocol: Sized {
     const NAME: &'static str;
     /// One sentence: what it is and what it promises.
     const SUMMARY: &'static str;
+    /// The paper that it follows, as one cites it.
+    const PAPER: &'static str;
+    /// What may fail, and what it needs to go on.
+    const FAULT_MODEL: &'static str;
     /// Its knobs, at most [`PARAMETERS_MAX`].
     const PARAMETERS: &'static [Parameter];
     /// What clients may ask of it.

@@ -173,6 +173,11 @@ impl Protocol for Quorum {
     const NAME: &'static str = "quorum";
     const SUMMARY: &'static str = "Registers with tunable quorums of votes (Gifford, Dynamo): \
                                    linearizable, regular or eventual as its parameters say.";
+    const PAPER: &'static str = "\
+        Gifford, *Weighted Voting for Replicated Data* (SOSP 1979); DeCandia et al., \
+        *Dynamo* (SOSP 2007)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while a read and a write quorum can talk to a coordinator";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "retry",

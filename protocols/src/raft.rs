@@ -283,6 +283,10 @@ impl Protocol for Raft {
     const NAME: &'static str = "raft";
     const SUMMARY: &'static str =
         "Raft: one replicated log that follows its leader's, linearizable.";
+    const PAPER: &'static str =
+        "Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (ATC 2014)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while a majority can talk to a leader";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "heartbeat",

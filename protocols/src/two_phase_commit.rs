@@ -133,6 +133,10 @@ impl Protocol for TwoPhaseCommit {
     const NAME: &'static str = "two_phase_commit";
     const SUMMARY: &'static str = "Two-Phase Commit (presumed abort): transactions over keys that \
                                    different replicas hold, strictly serializable, not replicated.";
+    const PAPER: &'static str = "Gray, *Notes on Data Base Operating Systems* (1978); presumed abort: \
+                                 Mohan, Lindsay and Obermarck (TODS 1986)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; keys of a replica that is down, or that it has in doubt, wait for it";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "retry",

@@ -51,6 +51,8 @@ pub struct Unreplicated {
 impl Protocol for Unreplicated {
     const NAME: &'static str = "unreplicated";
     const SUMMARY: &'static str = "One server without replication: the floor of every comparison.";
+    const PAPER: &'static str = "none: one server with a log";
+    const FAULT_MODEL: &'static str = "crash-recovery; nothing goes on without the one server";
     const PARAMETERS: &'static [Parameter] = &[];
     const SERVICE: Service = Service::StateMachine;
     /// There is nobody to ask.

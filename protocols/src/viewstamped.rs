@@ -286,6 +286,10 @@ impl Protocol for Viewstamped {
     const NAME: &'static str = "viewstamped";
     const SUMMARY: &'static str =
         "Viewstamped Replication Revisited: a primary in turn, one replicated log, linearizable.";
+    const PAPER: &'static str =
+        "Liskov and Cowling, *Viewstamped Replication Revisited* (MIT-CSAIL-TR-2012-021)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while a majority can talk to each other and to a primary";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "heartbeat",

@@ -309,6 +309,11 @@ impl Protocol for Zab {
     const NAME: &'static str = "zab";
     const SUMMARY: &'static str =
         "Zab, ZooKeeper's atomic broadcast: a leader per epoch, one replicated log, linearizable.";
+    const PAPER: &'static str = "\
+        Junqueira, Reed and Serafini, *Zab: High-performance broadcast for primary-backup \
+        systems* (DSN 2011)";
+    const FAULT_MODEL: &'static str =
+        "crash-recovery; goes on while a majority can talk to each other and to a leader";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "heartbeat",

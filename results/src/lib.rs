@@ -4,13 +4,14 @@
 //! linearizable; [`record`] measures latencies, which [`hlog`] and [`hgrm`] write down;
 //! [`summary`] is a whole run in one document, on the machine that [`environment`] describes, and
 //! [`run_folder`] keeps all of it on disk, [`suite`] many of them; [`table`], [`suite_table`], [`timeline`] and [`compare`] show it.
-//! [`statistics`] says what repeats of a run tell.
+//! [`gaps`] says how long nothing was answered after a fault. [`statistics`] says what repeats of a run tell.
 //! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
 
 pub mod check;
 pub mod compare;
 pub mod environment;
 pub mod exchange;
+pub mod gaps;
 pub mod hgrm;
 pub mod history;
 pub mod hlog;

@@ -131,6 +131,17 @@ impl ProtocolResult {
         self.per_operation(self.counters.log_syncs as f64)
     }
 
+    /// The verdict in a line, and the promise where it was less than what was found.
+    #[must_use]
+    pub fn verdict_words(&self) -> String {
+        let words = self.verdict.words();
+        let is_linearizable = matches!(self.verdict, VerdictSummary::Linearizable { .. });
+        if is_linearizable && self.promise > Consistency::Linearizable {
+            return format!("{} promised, {words}", self.promise.name());
+        }
+        words
+    }
+
     /// The gates that failed: with any, the figures must not be compared.
     pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
         self.gates.iter().filter(|gate| !gate.ok)
@@ -354,6 +365,18 @@ pub struct Fault {
     pub target: String,
     /// The sign that it happened. Without any the run is invalid.
     pub evidence: String,
+    /// The longest time without an answer from then on, until something else was broken.
+    #[serde(default)]
+    pub gap_ns: Option<u64>,
+}
+
+impl Fault {
+    /// What was done, and to which role if it was meant for one: `kill leader`, `restart`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let role = self.target.split_once(" (").and_then(|(_, role)| role.strip_suffix(')'));
+        role.map_or_else(|| self.action.clone(), |role| format!("{} {role}", self.action))
+    }
 }
 
 /// What the checker said, as it is kept.

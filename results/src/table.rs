@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::summary::{ProtocolResult, Summary};
+use crate::summary::{Fault, ProtocolResult, Summary};
 use crate::units;
 
 /// No line is wider.
@@ -66,7 +66,7 @@ pub fn render(summary: &Summary, colors: bool) -> String {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });
-        text.push_str(&grid(header, rows));
+        text.push_str(&grid(header, rows.chain(gap_rows(some))));
         text.push('\n');
     }
     text.push_str(&conditions(&summary.results));
@@ -91,30 +91,29 @@ fn heading(summary: &Summary) -> String {
 
 /// Under what conditions the figures came about: a line for each different set of them.
 fn conditions(results: &[ProtocolResult]) -> String {
-    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut sets: Vec<(String, Vec<&str>)> = Vec::new();
     for result in results {
-        let line = format!(
-            "{} replicas, {} groups, {}, durability {}, {} connections, {} operations in flight",
-            result.replicas,
-            result.groups,
+        let set = format!(
+            "{}, {}, {}, durability {}, {}, {} in flight",
+            units::counted(result.replicas.into(), "replica"),
+            units::counted(result.groups.into(), "group"),
             result.transport,
             result.durability,
-            result.connections,
-            result.in_flight,
+            units::counted(result.connections.into(), "connection"),
+            units::counted(result.in_flight.into(), "operation"),
         );
-        match lines.iter_mut().find(|(same, _)| *same == line) {
+        match sets.iter_mut().find(|(same, _)| *same == set) {
             Some((_, labels)) if labels.contains(&result.label.as_str()) => {}
             Some((_, labels)) => labels.push(&result.label),
-            None => lines.push((line, vec![&result.label])),
+            None => sets.push((set, vec![&result.label])),
         }
     }
-    let mut text = String::new();
-    let all_alike = lines.len() == 1;
-    for (line, labels) in lines {
+    let all_alike = sets.len() == 1;
+    let line = |(set, labels): &(String, Vec<&str>)| {
         let prefix = if all_alike { String::new() } else { format!("{}: ", labels.join(", ")) };
-        let _infallible = writeln!(text, "{prefix}{line}");
-    }
-    text
+        lines(&format!("{prefix}{set}"), AnsiColor::White, false)
+    };
+    sets.iter().map(line).collect()
 }
 
 /// The results of each label, in the order of its first one.
@@ -131,7 +130,10 @@ pub(crate) fn by_label(results: &[ProtocolResult]) -> Vec<(&str, Vec<&ProtocolRe
 
 /// The smallest, the median and the largest of a figure over the repeats that have it.
 pub(crate) fn spread(figure: Figure, results: &[&ProtocolResult]) -> Option<(f64, f64, f64)> {
-    let mut values: Vec<f64> = results.iter().filter_map(|result| figure(result)).collect();
+    spread_of(results.iter().filter_map(|result| figure(result)).collect())
+}
+
+fn spread_of(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
     values.sort_by(f64::total_cmp);
     let (&least, &most) = (values.first()?, values.last()?);
     let middle = values.len() / 2;
@@ -150,6 +152,41 @@ fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
         return print(median);
     }
     format!("{} ({}..{})", print(median), print(least), print(most))
+}
+
+/// How long nothing was answered at faults: for each kind of them a row with the median, and one with
+/// the longest if a protocol met several.
+fn gap_rows(protocols: &[(&str, Vec<&ProtocolResult>)]) -> Vec<Vec<String>> {
+    let results = protocols.iter().flat_map(|(_, results)| results);
+    let faults = results.flat_map(|result| &result.faults).filter(|fault| fault.gap_ns.is_some());
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in faults.map(Fault::kind) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let mut rows = Vec::new();
+    for kind in kinds {
+        let gaps: Vec<Vec<f64>> =
+            protocols.iter().map(|(_, results)| gaps_ns(&kind, results)).collect();
+        let row = |name: String, figure: fn((f64, f64, f64)) -> f64| {
+            let figures = gaps.iter().map(|gaps| spread_of(gaps.clone()).map(figure));
+            let cells = figures.map(|figure| units::or_dash(figure, units::nanoseconds));
+            std::iter::once(name).chain(cells).collect()
+        };
+        rows.push(row(format!("gap: {kind}"), |(_, median, _)| median));
+        if gaps.iter().any(|gaps| gaps.len() > 1) {
+            rows.push(row("  longest".to_owned(), |(.., most)| most));
+        }
+    }
+    rows
+}
+
+/// The gaps at faults of a kind, over all repeats.
+fn gaps_ns(kind: &str, results: &[&ProtocolResult]) -> Vec<f64> {
+    let faults = results.iter().flat_map(|result| &result.faults);
+    let of_kind = faults.filter(|fault| fault.kind() == kind);
+    of_kind.filter_map(|fault| fault.gap_ns).map(|gap_ns| gap_ns as f64).collect()
 }
 
 /// A plain grid whose first column is to the left and whose others are to the right.
@@ -174,7 +211,7 @@ fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
         let _infallible = write!(name, " #{}", result.repeat);
     }
     let color = if result.verdict.is_pass() { AnsiColor::Green } else { AnsiColor::Red };
-    let mut text = lines(&format!("{name}: {}", result.verdict.words()), color, colors);
+    let mut text = lines(&format!("{name}: {}", result.verdict_words()), color, colors);
     for limit in &result.limits {
         let value = units::count(limit.value);
         let percent = units::figure(limit.percent);
@@ -222,6 +259,7 @@ fn painted(text: &str, color: AnsiColor, colors: bool) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::check::Consistency;
     use crate::summary::{Gate, LatencySummary, Limit, VerdictSummary};
 
     pub(crate) fn summary(protocols: usize, repeats: u32) -> Summary {
@@ -272,12 +310,60 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn conditions_are_said_once_for_all_that_share_them() {
+        let mut summary = summary(12, 1);
+        for (result, replicas) in summary.results.iter_mut().zip([1].into_iter().chain([3; 11])) {
+            (result.replicas, result.groups) = (replicas, 1);
+        }
+        let text = render(&summary, false);
+        assert_narrow(&text);
+        assert!(text.contains("\nmulti_paxos_0: 1 replica, 1 group, "), "{text}");
+        assert!(text.contains("\nmulti_paxos_1, multi_paxos_2, "), "{text}");
+        assert_eq!(text.matches("3 replicas").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_is_better_than_promised_is_said_with_the_promise() {
+        let mut summary = summary(1, 1);
+        summary.results[0].promise = Consistency::Regular;
+        let text = render(&summary, false);
+        assert!(text.contains("multi_paxos_0: regular promised, linearizable: yes, "), "{text}");
+    }
+
+    #[test]
     fn repeats_show_median_and_spread() {
         let mut summary = summary(1, 3);
         for (result, mean_ns) in summary.results.iter_mut().zip([3000.0, 1000.0, 2000.0]) {
             result.overall.mean_ns = mean_ns;
         }
         assert!(render(&summary, false).contains("2.00 us (1.00 us..3.00 us)"));
+    }
+
+    #[test]
+    fn gaps_at_faults_stand_side_by_side() {
+        let mut summary = summary(2, 1);
+        let fault = |target: &str, gap_ms: u64| Fault {
+            action: "kill".to_owned(),
+            target: target.to_owned(),
+            gap_ns: Some(gap_ms * 1_000_000),
+            ..Fault::default()
+        };
+        summary.results[0].faults =
+            [fault("replica 2", 4), fault("replica 0 (leader)", 300)].to_vec();
+        summary.results[1].faults =
+            [100, 400, 200].map(|gap_ms| fault("replica 1 (leader)", gap_ms)).to_vec();
+        let text = render(&summary, false);
+        let rows: Vec<String> = text
+            .lines()
+            .filter(|line| line.contains("gap") || line.contains("longest"))
+            .map(|line| line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|"))
+            .collect();
+        let expected = [
+            "|gap: kill|4.00 ms|-|",
+            "|gap: kill leader|300 ms|200 ms|",
+            "|longest|300 ms|400 ms|",
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

@@ -59,8 +59,11 @@ pub fn strips(result: &ProtocolResult, warm_up_seconds: f64) -> String {
         let marks: String = marks.into_iter().collect();
         let _infallible = writeln!(text, "  fault {}", marks.trim_end());
         for fault in &result.faults {
+            let gap = fault.gap_ns.map_or_else(String::new, |gap_ns| {
+                format!(", no answer for {}", units::nanoseconds(gap_ns as f64))
+            });
             let line = format!(
-                "  {:.1} s: {} {}: {}",
+                "  {:.1} s: {} {}: {}{gap}",
                 fault.at_s, fault.action, fault.target, fault.evidence
             );
             text.push_str(&crate::table::lines(&line, anstyle::AnsiColor::Yellow, false));
@@ -91,10 +94,16 @@ mod tests {
             action: "kill".to_owned(),
             target: "n1".to_owned(),
             evidence: "exit by signal 9".to_owned(),
+            gap_ns: Some(1_234_000_000),
         }];
         let text = show(&summary, false);
         assert!(text.contains("  ops/s ██ ▁▄ up to 800\n"), "{text}");
-        assert!(text.contains("  fault   ^\n  2.2 s: kill n1: exit by signal 9\n"), "{text}");
+        assert!(
+            text.contains(
+                "  fault   ^\n  2.2 s: kill n1: exit by signal 9, no answer for 1.23 s\n"
+            ),
+            "{text}"
+        );
         summary.workload = serde_json::json!({ "phases": { "warm_up": "1s" } });
         let text = show(&summary, false);
         assert!(text.contains("  fault    ^\n"), "{text}");

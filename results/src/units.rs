@@ -14,6 +14,13 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// How many of what has a plural in `s`: `1 replica`, `3 replicas`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
 /// Three significant digits with a unit: `999 ns`, `12.3 us`, `1.23 ms`, `45.6 s`.
 #[must_use]
 pub fn nanoseconds(number: f64) -> String {
@@ -75,6 +82,10 @@ mod tests {
         {
             assert_eq!(grouped(number), text);
         }
+        assert_eq!(
+            (counted(1, "write"), counted(1234, "write")),
+            ("1 write".into(), "1,234 writes".into())
+        );
         for (number, text) in [
             (0.0, "0 ns"),
             (999.0, "999 ns"),

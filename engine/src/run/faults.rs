@@ -2,7 +2,9 @@
 
 mod lasting;
 
-use synod_results::summary;
+use synod_results::check::HistoryFile;
+use synod_results::history::HistoryError;
+use synod_results::{gaps, summary};
 use synod_workloads::{
     Concern, Fault, FaultAction, FaultEvent, Phases, Random, Target, Trigger, Workload,
 };
@@ -254,7 +256,13 @@ impl Schedule {
 
     fn note(&mut self, at_ns: u64, action: FaultAction, target: String, evidence: String) {
         let action = action.name().to_owned();
-        self.done.push(summary::Fault { at_s: at_ns as f64 / 1e9, action, target, evidence });
+        self.done.push(summary::Fault {
+            at_s: at_ns as f64 / 1e9,
+            action,
+            target,
+            evidence,
+            gap_ns: None,
+        });
     }
 
     /// What was done, in order, with times from the start of the measurement. What was planned
@@ -287,6 +295,40 @@ impl Schedule {
         }
         self.done
     }
+}
+
+/// Notes for each fault that happened how long nothing was answered from then on, until something else
+/// was broken; `start_ns` is the start of the warm-up on the clock of the history.
+pub(super) fn note_gaps(
+    faults: &mut [summary::Fault],
+    history: &HistoryFile,
+    start_ns: u64,
+    phases: &Phases,
+) -> Result<(), HistoryError> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let measured_ns = start_ns + phases.warm_up_ns;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "after the start")]
+    let moment_ns = |fault: &summary::Fault| (measured_ns as f64 + fault.at_s * 1e9) as u64;
+    let breaks = |fault: &&summary::Fault| {
+        ![FaultAction::Restart, FaultAction::Resume]
+            .map(FaultAction::name)
+            .contains(&&*fault.action)
+    };
+    let broken_ns: Vec<u64> = faults.iter().filter(breaks).map(moment_ns).collect();
+    let until_ns = start_ns + phases.total_ns();
+    let window = |fault: &summary::Fault| {
+        let opens_ns = moment_ns(fault);
+        let later = broken_ns.iter().copied().filter(|&other_ns| other_ns > opens_ns);
+        (opens_ns, later.min().unwrap_or(until_ns))
+    };
+    let windows_ns: Vec<(u64, u64)> = faults.iter().map(window).collect();
+    let gaps = gaps::longest(&windows_ns, history, (start_ns, until_ns))?;
+    for (fault, gap_ns) in faults.iter_mut().zip(gaps) {
+        fault.gap_ns = (!fault.evidence.is_empty()).then_some(gap_ns);
+    }
+    Ok(())
 }
 
 fn target_name(target: Target) -> String {

@@ -155,6 +155,8 @@ fn describe(message: &impl fmt::Debug, payload: Payload) -> String {
 impl<P: Protocol> Protocol for Observed<P> {
     const NAME: &'static str = P::NAME;
     const SUMMARY: &'static str = P::SUMMARY;
+    const PAPER: &'static str = P::PAPER;
+    const FAULT_MODEL: &'static str = P::FAULT_MODEL;
     const PARAMETERS: &'static [Parameter] = P::PARAMETERS;
     const SERVICE: Service = P::SERVICE;
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;

@@ -1,63 +1,38 @@
-//! What one operation costs, as closed forms in the number of replicas: in the simulator for all sizes
-//! of clusters, on the engine for some.
+//! What one operation costs, held against closed forms in the number of replicas: in the simulator for
+//! all sizes of clusters, on the engine for some. The list of protocols is made of the same forms.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod forms;
+mod list;
+
 use std::thread;
 
+use forms::{FORMS, Form};
 use synod::count::Question;
 
 use crate::support;
 
 /// Messages, delays and forced writes for so many replicas.
-type ClosedForm = fn(u64) -> [u64; 3];
-
-/// A stable leader: the batch to each other replica and an acknowledgement from it; what is committed
-/// travels with the next batch.
-const LEADER: ClosedForm = |n| [2 * (n - 1), 4, n];
-/// The same, but commits are messages of their own.
-const LEADER_WITH_COMMITS: ClosedForm = |n| [3 * (n - 1), 4, n];
-/// A coordinator asks all others twice, and all write.
-const TWO_PHASES: ClosedForm = |n| [4 * (n - 1), 6, n];
-/// Both phases for each slot, then everybody learns; promises and votes are written.
-const PAXOS: ClosedForm = |n| [5 * (n - 1), 6, 2 * n];
-/// A coordinator asks all others once.
-const ONE_PHASE: ClosedForm = |n| [2 * (n - 1), 4, 0];
-const ALONE: ClosedForm = |_| [0, 2, 1];
-
-/// Protocol, parameters, operation, and what it costs.
-type Form = (&'static str, &'static str, &'static str, ClosedForm);
-
-/// The delays of registers are those of their papers plus the way to the replica that coordinates and
-/// back, which there is the client itself.
-const FORMS: &[Form] = &[
-    ("unreplicated", "", "put", ALONE),
-    ("multi_paxos", "", "put", LEADER),
-    ("multi_paxos", "", "get", LEADER),
-    ("paxos", "", "put", PAXOS),
-    ("raft", "", "put", LEADER),
-    ("viewstamped", "", "put", LEADER),
-    ("zab", "", "put", LEADER_WITH_COMMITS),
-    ("abd", "", "put", TWO_PHASES),
-    ("abd", "", "get", ONE_PHASE),
-    ("quorum", "", "put", TWO_PHASES),
-    ("quorum", "", "get", ONE_PHASE),
-    ("quorum", "query: false, read_repair: false", "put", |n| [2 * (n - 1), 4, n]),
-];
+fn expected(form: &Form, replicas: u64) -> [u64; 3] {
+    [form.cost.messages, form.cost.delays, form.cost.writes].map(|count| count.at(replicas))
+}
 
 fn simulated(replicas: u8) {
-    for &(protocol, parameters, operation, form) in FORMS {
+    for form in FORMS {
+        let Form { protocol, with: parameters, operation, .. } = *form;
         let question = Question { protocol, parameters, replicas, operation, simulated: true };
         let counts = question.ask().unwrap();
         let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
-        assert_eq!(counts.whole(), Some(form(replicas.into())), "{said}");
+        assert_eq!(counts.whole(), Some(expected(form, replicas.into())), "{said}");
     }
 }
 
 /// The command itself is asked, because replicas on the engine are processes of its own program.
-fn on_the_engine(&(protocol, parameters, operation, form): &Form) {
+fn on_the_engine(form: &Form) {
+    let Form { protocol, with, operation, .. } = *form;
     let output = support::synod()
-        .args(["count", protocol, "--with", parameters, "--operations", operation])
+        .args(["count", protocol, "--with", with, "--operations", operation])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -65,7 +40,7 @@ fn on_the_engine(&(protocol, parameters, operation, form): &Form) {
     let counts: Vec<u64> =
         row.split(|c: char| !c.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(counts, form(3), "{protocol} {operation}: {said}{error}");
+    assert_eq!(counts, expected(form, 3), "{protocol} {operation}: {said}{error}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod command_line;
 mod counts;
 mod fuzzing;
+mod shipped;
 mod simulated;
 mod suites;
 #[path = "../support/program.rs"]

@@ -125,3 +125,17 @@ fn quorums_that_meet_keep_what_their_parameters_promise() {
         assert!(summary.results[0].verdict.is_pass(), "{:?}", summary.results[0].verdict);
     }
 }
+
+#[test]
+fn nobody_is_served_between_the_death_of_a_leader_and_the_time_out_of_its_followers() {
+    let summary = simulate("compare/leader_crash.yaml", &["load.clients=8"]);
+    for result in &summary.results {
+        assert_eq!(result.faults.len(), 10, "{}", result.label);
+        for fault in &result.faults {
+            let gap_ms = fault.gap_ns.expect("it happened") / 1_000_000;
+            // The last heartbeat before the death may be nearly as old as the next one is far.
+            let expected = if fault.kind() == "kill leader" { 180..1000 } else { 0..60 };
+            assert!(expected.contains(&gap_ms), "{}: {fault:?}", result.label);
+        }
+    }
+}

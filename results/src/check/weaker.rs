@@ -83,9 +83,9 @@ impl std::fmt::Display for Staleness {
         let percent = 100.0 * self.stale as f64 / self.reads.max(1) as f64;
         write!(
             f,
-            "{percent:.3} % of {} reads were stale, by up to {} writes and {:.3} ms; {} went back",
+            "{percent:.3} % of {} reads were stale, by up to {} and {:.3} ms; {} went back",
             crate::units::grouped(self.reads),
-            self.writes_max,
+            crate::units::counted(self.writes_max, "write"),
             self.ns_max as f64 / 1e6,
             self.backward
         )

@@ -7,6 +7,7 @@ use super::source::Source;
 use super::{charts, svg, tables};
 use crate::check::escaped;
 use crate::summary::ProtocolResult;
+use crate::units;
 
 const PLOT_SCRIPT: &str = include_str!("../../assets/uPlot.iife.min.js");
 const PLOT_STYLE: &str = include_str!("../../assets/uPlot.min.css");
@@ -113,20 +114,21 @@ fn trust(source: &Source) -> String {
             }
             None => name,
         };
-        rows.push(vec![name.clone(), result.verdict.words(), gates(result)]);
+        rows.push(vec![name.clone(), result.verdict_words(), gates(result)]);
         for fault in &result.faults {
             faults.push(vec![
                 name.clone(),
                 format!("{:.1} s", fault.at_s),
                 format!("{} {}", fault.action, fault.target),
                 fault.evidence.clone(),
+                units::or_dash(fault.gap_ns.map(|gap_ns| gap_ns as f64), units::nanoseconds),
             ]);
         }
     }
     let header = ["", "history", "gates"].map(str::to_owned);
     let mut html = tables::table("What the checker and the gates said", &header, &rows);
     if !faults.is_empty() {
-        let header = ["", "when", "fault", "evidence"].map(str::to_owned);
+        let header = ["", "when", "fault", "evidence", "no answer for"].map(str::to_owned);
         html.push_str(&tables::table("What was broken on purpose", &header, &faults));
     }
     html

@@ -18,14 +18,16 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every workload beside the crate: no files of tests, no suites.
+/// Every workload beside the crate: no files of tests, no suites, and no comparisons of protocols that
+/// the catalog of these tests does not have.
 fn shipped() -> Vec<PathBuf> {
     let mut paths = Vec::new();
     let mut folders = vec![folder()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let of_workloads = !["tests", "target", "suites"].iter().any(|end| path.ends_with(end));
+            let of_workloads =
+                !["tests", "target", "suites", "compare"].iter().any(|end| path.ends_with(end));
             if path.is_dir() && of_workloads {
                 folders.push(path);
             } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml") {

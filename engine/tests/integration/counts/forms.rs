@@ -1,0 +1,135 @@
+//! What one operation costs, as closed forms in the number of replicas: the tests hold the simulator
+//! and the engine against them, and the list of protocols shows them.
+
+use std::fmt;
+
+/// A count that depends on the number of replicas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Count {
+    /// The same for any number.
+    Fixed(u64),
+    /// So many for each replica.
+    Replicas(u64),
+    /// One for each replica, and so many more.
+    ReplicasAnd(u64),
+    /// So many for each replica but the one that coordinates.
+    Others(u64),
+}
+
+use Count::{Fixed, Others, Replicas, ReplicasAnd};
+
+impl Count {
+    /// The count for so many replicas.
+    pub(crate) fn at(self, replicas: u64) -> u64 {
+        match self {
+            Fixed(count) => count,
+            Replicas(count) => count * replicas,
+            ReplicasAnd(more) => replicas + more,
+            Others(count) => count * (replicas - 1),
+        }
+    }
+
+    /// Twice as many.
+    pub(crate) fn twice(self) -> Self {
+        match self {
+            Fixed(count) => Fixed(2 * count),
+            Replicas(count) => Replicas(2 * count),
+            ReplicasAnd(_) => unreachable!("no messages are counted so"),
+            Others(count) => Others(2 * count),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fixed(count) => write!(f, "{count}"),
+            Replicas(1) => write!(f, "N"),
+            Replicas(count) => write!(f, "{count}N"),
+            ReplicasAnd(more) => write!(f, "N + {more}"),
+            Others(1) => write!(f, "N - 1"),
+            Others(count) => write!(f, "{count}(N - 1)"),
+        }
+    }
+}
+
+/// What one operation costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cost {
+    /// Messages between replicas, each to or from the replica that coordinates the operation.
+    pub(crate) messages: Count,
+    /// Messages one after the other, from the client and back to it. Those of registers are those of
+    /// their papers plus the way to the replica that coordinates and back, which there is the client
+    /// itself.
+    pub(crate) delays: Count,
+    /// Forced writes, of all replicas.
+    pub(crate) writes: Count,
+    /// Whether one replica coordinates all operations, or the work goes round.
+    pub(crate) by_leader: bool,
+}
+
+impl Cost {
+    /// Messages that the busiest replica sends or receives for an operation: the leader all of them;
+    /// where the work goes round each replica its share of both ends.
+    pub(crate) fn of_busiest(&self) -> String {
+        if self.by_leader {
+            self.messages.to_string()
+        } else {
+            format!("{}/N", self.messages.twice())
+        }
+    }
+}
+
+/// A stable leader: the batch to each other replica and an acknowledgement from it; what is committed
+/// travels with the next batch.
+const LEADER: Cost =
+    Cost { messages: Others(2), delays: Fixed(4), writes: Replicas(1), by_leader: true };
+/// The same, but commits are messages of their own.
+const LEADER_WITH_COMMITS: Cost = Cost { messages: Others(3), ..LEADER };
+/// Both phases for each slot, then everybody learns; promises and votes are written.
+const PAXOS: Cost =
+    Cost { messages: Others(5), delays: Fixed(6), writes: Replicas(2), by_leader: false };
+/// A coordinator asks all others twice, and all write.
+const TWO_PHASES: Cost = Cost { messages: Others(4), writes: Replicas(1), ..PAXOS };
+/// A coordinator asks all others once to write.
+const ONE_WRITE: Cost = Cost { by_leader: false, ..LEADER };
+/// A coordinator asks all others once to read.
+const ONE_READ: Cost = Cost { writes: Fixed(0), ..ONE_WRITE };
+/// A coordinator asks all others to prepare, and tells them the outcome; all write, and it twice (Gray
+/// and Lamport 2006, Figure 4, with the transaction manager at the first resource manager).
+const TWO_PHASE_COMMIT: Cost =
+    Cost { messages: Others(3), delays: Fixed(4), writes: ReplicasAnd(1), by_leader: false };
+const ALONE: Cost =
+    Cost { messages: Fixed(0), delays: Fixed(2), writes: Fixed(1), by_leader: true };
+
+/// What an operation of a protocol costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) protocol: &'static str,
+    /// Its parameters as in a workload, where they are not those by default.
+    pub(crate) with: &'static str,
+    pub(crate) operation: &'static str,
+    pub(crate) cost: Cost,
+}
+
+const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
+    Form { protocol, with: "", operation, cost }
+}
+
+/// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
+/// do, as they go through the log; that of one of them is counted.
+pub(crate) const FORMS: &[Form] = &[
+    form("unreplicated", "put", ALONE),
+    form("paxos", "put", PAXOS),
+    form("multi_paxos", "put", LEADER),
+    form("multi_paxos", "get", LEADER),
+    form("raft", "put", LEADER),
+    form("viewstamped", "put", LEADER),
+    form("zab", "put", LEADER_WITH_COMMITS),
+    form("abd", "put", TWO_PHASES),
+    form("abd", "get", ONE_READ),
+    form("quorum", "put", TWO_PHASES),
+    form("quorum", "get", ONE_READ),
+    Form { with: "query: false, read_repair: false", ..form("quorum", "put", ONE_WRITE) },
+    form("two_phase_commit", "transaction", TWO_PHASE_COMMIT),
+];
