@@ -54,7 +54,7 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 fn every_protocol_in_memory() {
     let bench = workload(
         "durability: none",
-        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit",
         SMALL,
         "",
     );
@@ -99,7 +99,7 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
 fn every_protocol_on_disk() {
     let bench = workload(
         LOG,
-        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab",
+        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit",
         SMALL,
         "",
     );
@@ -120,7 +120,7 @@ fn everything_in_one_process() {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
         let bench = workload(
             &cluster,
-            "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab",
+            "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab, two_phase_commit",
             SMALL,
             "",
         );
@@ -319,9 +319,10 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in
-        evidence_of("multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab", fault)
-    {
+    for evidence in evidence_of(
+        "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab, two_phase_commit",
+        fault,
+    ) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

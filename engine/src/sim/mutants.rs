@@ -18,6 +18,7 @@ use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -224,6 +225,14 @@ const QUORUM: &[Row] = &[
     ("one sends registers for all others", Mutation::OneAnswersForAll(1), LOSSES, AGREEMENT),
 ];
 
+const TWO_PHASE_COMMIT: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, ANY),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, ANY),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+];
+
 fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
     let mutant = |&(name, mutation, shape, checks): &Row| {
         let run = move |seed| {
@@ -247,6 +256,7 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
         assert!(!mutants.is_empty(), "there are no mutants of {wanted}");

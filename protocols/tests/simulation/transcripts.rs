@@ -8,6 +8,7 @@
 //! | `cluster N key=value ...` | N replicas start; their disks have written |
 //! | `timeout R` | time goes on to R's deadline, which has come |
 //! | `put R KEY NUMBER`, `get R KEY` | a client's command reaches R |
+//! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number |
 //! | `write R` | R's disk has written everything appended |
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
@@ -21,12 +22,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use synod_protocols::abd::Abd;
-use synod_protocols::command::{Command, Op, SessionId};
+use synod_protocols::command::{Command, Commands, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
 use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::types::{ReplicaId, Slot};
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::wire::Wire;
@@ -127,6 +129,12 @@ impl<P: Protocol> Script<P> {
                 let value = (number(command[3]) as u64).to_le_bytes();
                 self.request(index, number(command[2]) as u64, Op::Put, &value);
             }
+            ("transact", Some(index)) => {
+                let parts = command[2..].iter().flat_map(|part| part_of_transaction(part));
+                let parts: Vec<u8> = parts.collect();
+                let first = Commands::new(&parts).next().expect("it has parts").key;
+                self.request(index, first, Op::Transact, &parts);
+            }
             ("get", Some(index)) => self.request(index, number(command[2]) as u64, Op::Get, &[]),
             ("write", Some(index)) => self.write(index),
             ("start", Some(index)) => self.step(index, Replica::start),
@@ -189,6 +197,23 @@ impl<P: Protocol> Script<P> {
     fn receive(&mut self, (from, to, packet): (ReplicaId, ReplicaId, Packet)) {
         self.step(to.index(), |replica, now, output| replica.receive(from, packet, now, output));
     }
+}
+
+/// One part of a transaction: `KEY` reads, `KEY=NUMBER` writes.
+fn part_of_transaction(part: &str) -> Vec<u8> {
+    let (key, value) = part.split_once('=').map_or((part, None), |(key, it)| (key, Some(it)));
+    let value = value.map(|value| (number(value) as u64).to_le_bytes());
+    let mut bytes = Vec::new();
+    Command {
+        session: SessionId::new(1, 0),
+        sequence: 1,
+        key: number(key) as u64,
+        op: if value.is_some() { Op::Put } else { Op::Get },
+        expected: 0,
+        value: value.as_ref().map_or(&[], |value| &value[..]),
+    }
+    .encode(&mut bytes);
+    bytes
 }
 
 /// A number, or a replica's name.
@@ -262,6 +287,11 @@ fn abd_transcripts() {
 #[test]
 fn quorum_transcripts() {
     check::<Quorum>();
+}
+
+#[test]
+fn two_phase_commit_transcripts() {
+    check::<TwoPhaseCommit>();
 }
 
 #[test]
