@@ -19,7 +19,7 @@ mod state;
 use std::fmt;
 
 use synod_protocols::command::{self, CommandLimits};
-use synod_protocols::protocol::{Config, Input, Protocol, Role};
+use synod_protocols::protocol::{Config, Doubt, Input, Protocol, Role};
 use synod_protocols::types::{ReplicaId, Slot, Time};
 use synod_protocols::wire::Wire;
 
@@ -246,7 +246,13 @@ impl<P: Protocol, I: Io> Node<P, I> {
 
     /// What the replica has counted so far.
     pub fn counters(&self) -> Counters {
-        self.body.counters
+        let Doubt { ended, total_ns, longest_ns, .. } = self.protocol.doubt();
+        Counters {
+            doubts: ended,
+            doubt_ns: total_ns,
+            doubt_ns_max: longest_ns,
+            ..self.body.counters
+        }
     }
 
     /// What the protocol is now.
@@ -261,7 +267,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
 
     /// Whether the outcome of everything that this replica has voted on is known to it.
     pub fn is_certain(&self) -> bool {
-        self.protocol.in_doubt() == 0
+        self.protocol.doubt().open == 0
     }
 
     /// A checksum of the table. Visits every key.

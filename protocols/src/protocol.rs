@@ -238,14 +238,27 @@ pub trait Protocol: Sized {
         true
     }
 
-    /// Rounds that this replica holds up because it does not know their outcome: it has voted on them,
-    /// and who decides has not told.
-    fn in_doubt(&self) -> usize {
-        0
+    /// What this replica has voted on without knowing the outcome. Protocols that vote on what others
+    /// decide (Two-Phase Commit) have such rounds.
+    fn doubt(&self) -> Doubt {
+        Doubt::default()
     }
 
     /// What this replica is now, for people and for faults that aim at a role.
     fn role(&self) -> Role;
+}
+
+/// Rounds whose outcome a replica does, or did, not know after its vote. Its locks are held so long.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Doubt {
+    /// Rounds in doubt now.
+    pub open: usize,
+    /// Rounds whose outcome came in this life.
+    pub ended: u64,
+    /// For how long those were in doubt in all: from the vote, or from a restart since.
+    pub total_ns: u64,
+    /// The longest of them.
+    pub longest_ns: u64,
 }
 
 /// What a replica is in its group.

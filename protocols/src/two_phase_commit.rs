@@ -25,8 +25,8 @@ use core::mem;
 use crate::bytes::u64_at;
 use crate::command::{Command, Commands, Op, Reply, Status};
 use crate::protocol::{
-    Config, Conflict, Consistency, Context, Default as DefaultValue, Input, Parameter, Protocol,
-    Role, Service, Unit,
+    Config, Conflict, Consistency, Context, Default as DefaultValue, Doubt, Input, Parameter,
+    Protocol, Role, Service, Unit,
 };
 use crate::registers::command_at_offset;
 use crate::registers::rounds::Rounds;
@@ -289,8 +289,8 @@ impl Protocol for TwoPhaseCommit {
         assert!(self.unfinished.iter().all(|it| !it.waiting.is_empty()));
     }
 
-    fn in_doubt(&self) -> usize {
-        self.manager.in_doubt()
+    fn doubt(&self) -> Doubt {
+        self.manager.doubt()
     }
 
     fn role(&self) -> Role {

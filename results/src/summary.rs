@@ -325,6 +325,15 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Syncs of logs.
     pub log_syncs: u64,
+    /// Rounds whose outcome a replica did not know for a while after its vote.
+    #[serde(default)]
+    pub doubts: u64,
+    /// How long that was for all of them, in nanoseconds.
+    #[serde(default)]
+    pub doubt_ns: u64,
+    /// How long it was for the worst since the replicas started, in nanoseconds.
+    #[serde(default)]
+    pub doubt_ns_max: u64,
 }
 
 /// A figure that nothing on this machine can beat, beside the protocol's.

@@ -46,6 +46,22 @@ pub(crate) const ROWS: [Row; 11] = [
     Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
 ];
 
+/// Rows of protocols that vote on what others decide: how long they held locks without knowing the
+/// outcome.
+const ROWS_OF_DOUBT: [Row; 2] = [
+    Row { name: "in doubt, mean", figure: doubt_ns, print: units::nanoseconds },
+    Row {
+        name: "  longest",
+        figure: |r| (r.counters.doubts > 0).then_some(r.counters.doubt_ns_max as f64),
+        print: units::nanoseconds,
+    },
+];
+
+fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
+    let counters = &result.counters;
+    (counters.doubts > 0).then(|| counters.doubt_ns as f64 / counters.doubts as f64)
+}
+
 /// How near the protocol came to its first limit, that of throughput.
 fn percent_of_limit(result: &ProtocolResult) -> Option<f64> {
     result.limits.first().map(|limit| limit.percent)
@@ -62,7 +78,8 @@ pub fn render(summary: &Summary, colors: bool) -> String {
     for some in protocols.chunks(side_by_side) {
         let mut header = vec![String::new()];
         header.extend(some.iter().map(|(label, _)| (*label).to_owned()));
-        let rows = ROWS.iter().map(|row| {
+        let is_known = |row: &&Row| some.iter().any(|(_, all)| spread(row.figure, all).is_some());
+        let rows = ROWS.iter().chain(ROWS_OF_DOUBT.iter().filter(is_known)).map(|row| {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });

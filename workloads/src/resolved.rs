@@ -9,7 +9,7 @@ use crate::names::Named;
 use crate::scalars::show;
 use crate::spec::{
     Arrival, Cluster, Fault, FaultAction, KeyDistribution, Keys, Link, Links, Load, Placement,
-    ProtocolChoice, Repeat, Target, Trigger, Values, Workload,
+    ProtocolChoice, Repeat, Target, Transaction, Trigger, Values, Workload,
 };
 use crate::units::{format_bytes, format_duration, format_rate, format_share};
 
@@ -149,6 +149,7 @@ fn load(load: &Load) -> Value {
         ("clients", load.clients.into()),
         ("arrival", arrival(&load.arrival)),
         ("mix", mapping(shares)),
+        ("transaction", transaction(load.transaction)),
         ("keys", keys(&load.keys)),
         ("values", values(&load.values)),
         ("timeout", duration(load.timeout_ns)),
@@ -177,6 +178,10 @@ fn arrival(arrival: &Arrival) -> Value {
             mapping([("open", mapping(open))])
         }
     }
+}
+
+fn transaction(shape: Transaction) -> Value {
+    mapping([("reads", shape.reads.into()), ("writes", shape.writes.into())])
 }
 
 fn keys(keys: &Keys) -> Value {

@@ -33,6 +33,12 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Synced writes of the log.
     pub log_writes: u64,
+    /// Rounds whose outcome was not known for a while after the vote.
+    pub doubts: u64,
+    /// How long that was for all of them.
+    pub doubt_ns: u64,
+    /// How long it was for the worst.
+    pub doubt_ns_max: u64,
     /// Connections that this side closed, by reason.
     pub rejected: Rejected,
 }
@@ -117,6 +123,9 @@ impl Counters {
         self.client_sends += other.client_sends;
         self.log_bytes += other.log_bytes;
         self.log_writes += other.log_writes;
+        self.doubts += other.doubts;
+        self.doubt_ns += other.doubt_ns;
+        self.doubt_ns_max = self.doubt_ns_max.max(other.doubt_ns_max);
         self.rejected.add(&other.rejected);
     }
 }

@@ -103,6 +103,11 @@ fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
             total.client_bytes += count(|status| status.counters.client_bytes);
             total.log_bytes += count(|status| status.counters.log_bytes);
             total.log_syncs += count(|status| status.counters.log_writes);
+            total.doubts += count(|status| status.counters.doubts);
+            total.doubt_ns += count(|status| status.counters.doubt_ns);
+            let measured = samples.iter().filter(|status| status.at_ns <= until_ns);
+            let longest_ns = measured.map(|status| status.counters.doubt_ns_max).max();
+            total.doubt_ns_max = total.doubt_ns_max.max(longest_ns.unwrap_or(0));
             threads.push(ThreadUsage {
                 name: format!("replica {replica}, group {group}"),
                 role: "replica".to_owned(),

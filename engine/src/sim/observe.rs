@@ -15,8 +15,8 @@ use std::fmt;
 
 use synod_protocols::command::Status;
 use synod_protocols::protocol::{
-    Config, Conflict, Consistency, Context, Input, Parameter, Protocol, Reads, Register, Role,
-    Service,
+    Config, Conflict, Consistency, Context, Doubt, Input, Parameter, Protocol, Reads, Register,
+    Role, Service,
 };
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 
@@ -241,8 +241,8 @@ impl<P: Protocol> Protocol for Observed<P> {
         self.protocol.is_whole()
     }
 
-    fn in_doubt(&self) -> usize {
-        self.protocol.in_doubt()
+    fn doubt(&self) -> Doubt {
+        self.protocol.doubt()
     }
 }
 

@@ -13,7 +13,7 @@ use super::locks::Locks;
 use super::{Record, owner};
 use crate::bytes::{leading_u64, u64_at};
 use crate::command::{Command, Commands, Op, Status};
-use crate::protocol::{Config, Context, Protocol, Register};
+use crate::protocol::{Config, Context, Doubt, Protocol, Register};
 use crate::registers::items::Entry;
 use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Tag, Time};
 
@@ -30,6 +30,8 @@ struct Prepared {
     answer: Payload,
     /// When the coordinator was told, or asked for the outcome.
     at: Time,
+    /// Since when the outcome is missed: from the vote, or from the first question after a restart.
+    since: Option<Time>,
 }
 
 /// One replica's resource manager.
@@ -40,6 +42,7 @@ pub struct Manager {
     retry_ns: u64,
     locks: Locks,
     prepared: Vec<Prepared>,
+    doubt: Doubt,
     /// When an outcome may be overdue.
     ask_at: Time,
     /// The latest round of each coordinator that this manager has heard of.
@@ -66,6 +69,7 @@ impl Manager {
             retry_ns,
             locks: Locks::default(),
             prepared: Vec::with_capacity(rounds_max),
+            doubt: Doubt::default(),
             ask_at: Time::NEVER,
             heard: [0; REPLICAS_MAX],
             outcomes: Vec::with_capacity(SCRATCH_BYTES),
@@ -247,7 +251,8 @@ impl Manager {
             locks += 1;
         }
         self.ask_at = self.ask_at.min(at + self.retry_ns);
-        self.prepared.push(Prepared { coordinator, round, entries, locks, answer, at });
+        let since = (at > Time(0)).then_some(at);
+        self.prepared.push(Prepared { coordinator, round, entries, locks, answer, at, since });
     }
 
     fn place_of(&self, coordinator: ReplicaId, round: u64) -> Option<usize> {
@@ -265,7 +270,13 @@ impl Manager {
         cx: &mut C,
     ) -> bool {
         let Some(place) = self.place_of(coordinator, round) else { return false };
-        let Prepared { entries, answer, .. } = self.prepared.swap_remove(place);
+        let Prepared { entries, answer, since, .. } = self.prepared.swap_remove(place);
+        if let Some(since) = since {
+            let doubt_ns = cx.now().since(since);
+            self.doubt.ended += 1;
+            self.doubt.total_ns += doubt_ns;
+            self.doubt.longest_ns = self.doubt.longest_ns.max(doubt_ns);
+        }
         let (mut entry_at, mut place_at) = (0, 0);
         while entry_at < entries.bytes as usize {
             let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
@@ -320,6 +331,7 @@ impl Manager {
         for it in &mut self.prepared {
             if now.since(it.at) >= self.retry_ns {
                 it.at = now;
+                it.since = it.since.or(Some(now));
                 ask(it.coordinator, it.round);
             }
         }
@@ -333,10 +345,10 @@ impl Manager {
         self.ask_at
     }
 
-    /// Rounds whose outcome is not known.
+    /// Rounds whose outcome is, or was, not known.
     #[must_use]
-    pub const fn in_doubt(&self) -> usize {
-        self.prepared.len()
+    pub const fn doubt(&self) -> Doubt {
+        Doubt { open: self.prepared.len(), ..self.doubt }
     }
 
     /// Appends again what earlier records say.

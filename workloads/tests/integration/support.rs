@@ -9,7 +9,7 @@ const MILLISECOND_NS: u64 = 1_000_000;
 
 /// Three protocols: without parameters, with every kind of relation, and with fewer operations.
 pub(crate) fn catalog() -> Catalog {
-    Catalog { protocols: vec![unreplicated(), multi_paxos(), abd()] }
+    Catalog { protocols: vec![unreplicated(), multi_paxos(), abd(), two_phase_commit()] }
 }
 
 fn unreplicated() -> ProtocolSpec {
@@ -17,7 +17,7 @@ fn unreplicated() -> ProtocolSpec {
         name: "unreplicated",
         summary: "No replication: what everything else costs.",
         parameters: Vec::new(),
-        operations: OperationSet::ALL,
+        operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         validate: |_, _| Ok(()),
     }
@@ -33,9 +33,20 @@ fn multi_paxos() -> ProtocolSpec {
             quorum("phase1_quorum", "Promises that a new leader waits for."),
             quorum("phase2_quorum", "Acceptances that choose a value."),
         ],
-        operations: OperationSet::ALL,
+        operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         validate: validate_multi_paxos,
+    }
+}
+
+fn two_phase_commit() -> ProtocolSpec {
+    ProtocolSpec {
+        name: "two_phase_commit",
+        summary: "Transactions over keys of several replicas.",
+        parameters: Vec::new(),
+        operations: OperationSet::ALL,
+        replicas: 1..=9,
+        validate: |_, _| Ok(()),
     }
 }
 
