@@ -494,11 +494,8 @@ impl Core {
             self.give_up(client);
             return;
         };
-        if operation.kind == synod_results::history::Kind::Transaction {
-            self.recording.record_transaction(self.clients.parts(), intended, self.now);
-        } else {
-            self.recording.record(&operation, intended, self.now);
-        }
+        let parts = self.clients.parts(&operation);
+        self.recording.record(operation.kind, parts, intended, self.now);
         self.completed += 1;
         match self.clients.second_step(client, operation.observed, self.now) {
             Step::Another => self.slots.request(client, &mut self.clients),
@@ -510,11 +507,7 @@ impl Core {
     fn give_up(&mut self, client: u32) {
         let (operation, _) = self.clients.give_up(client, self.now);
         self.noticed.unknown += 1;
-        if operation.kind == synod_results::history::Kind::Transaction {
-            self.clients.parts().iter().for_each(|part| self.recording.record_unknown(part));
-        } else {
-            self.recording.record_unknown(&operation);
-        }
+        self.recording.record_unknown(self.clients.parts(&operation));
         self.next_operation(client);
     }
 

@@ -28,6 +28,7 @@ use synod_protocols::protocol::{
 };
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
+use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::types::ReplicaId;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -118,6 +119,13 @@ fn turns_of_zab_take_no_memory() {
     assert_no_allocation::<Zab>(None, 16);
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<Zab>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_two_phase_commit_take_no_memory() {
+    assert_no_allocation::<TwoPhaseCommit>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<TwoPhaseCommit>(Some(folder.path()), 100);
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -50,14 +50,13 @@ fn assert_linearizable(bench: &Bench) -> Summary {
     summary
 }
 
+/// All protocols; the first has one replica.
+const EVERYBODY: &str =
+    "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit";
+
 #[test]
 fn every_protocol_in_memory() {
-    let bench = workload(
-        "durability: none",
-        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit",
-        SMALL,
-        "",
-    );
+    let bench = workload("durability: none", EVERYBODY, SMALL, "");
     let summary = assert_linearizable(&bench);
     assert_eq!(summary.results[0].replicas, 1, "one server has no peers");
     assert_eq!(summary.results[1].replicas, 3);
@@ -97,12 +96,7 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
 
 #[test]
 fn every_protocol_on_disk() {
-    let bench = workload(
-        LOG,
-        "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit",
-        SMALL,
-        "",
-    );
+    let bench = workload(LOG, EVERYBODY, SMALL, "");
     let summary = assert_linearizable(&bench);
     assert!(summary.results.iter().all(|result| result.counters.log_syncs > 0));
 }
@@ -118,12 +112,7 @@ fn unix_sockets_and_sleeping_replicas() {
 fn everything_in_one_process() {
     for wait in ["auto", "block"] {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
-        let bench = workload(
-            &cluster,
-            "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab, two_phase_commit",
-            SMALL,
-            "",
-        );
+        let bench = workload(&cluster, EVERYBODY, SMALL, "");
         let summary = assert_linearizable(&bench);
         assert!(summary.results.iter().all(|result| result.transport == "memory"));
         assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
@@ -319,10 +308,7 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in evidence_of(
-        "multi_paxos, abd, paxos, quorum, unreplicated, raft, viewstamped, zab, two_phase_commit",
-        fault,
-    ) {
+    for evidence in evidence_of(EVERYBODY, fault) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

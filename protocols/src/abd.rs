@@ -222,7 +222,8 @@ impl Abd {
         }
         let question = cx.store(&self.scratch);
         let place = self.rounds.free_place().expect("there is room");
-        self.rounds.begin(place, self.coordinator.life(), Phase::Query, batch, question);
+        let life = self.coordinator.life();
+        self.rounds.begin(place, life, Phase::Query, batch, question, cx.now());
         self.rounds.ask(place, Phase::message, cx);
     }
 

@@ -84,6 +84,12 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it may find that it cannot be done.
+    #[must_use]
+    pub const fn is_conditional(self) -> bool {
+        matches!(self, Self::CompareAndSwap | Self::Add)
+    }
+
     fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Get),

@@ -373,7 +373,8 @@ impl Quorum {
             place
         });
         cx.retain(batch);
-        self.rounds.begin(place, self.coordinator.life(), phase, batch, question);
+        let life = self.coordinator.life();
+        self.rounds.begin(place, life, phase, batch, question, cx.now());
         self.gets_open += usize::from(phase.is_get());
         self.writes_open += usize::from(phase.is_write());
         self.rounds.ask(place, Phase::message, cx);

@@ -312,7 +312,7 @@ impl TwoPhaseCommit {
         // Once as the requests, once as the question.
         cx.retain(batch);
         cx.retain(batch);
-        self.rounds.begin(place, self.life, Phase::Voting, batch, batch);
+        self.rounds.begin(place, self.life, Phase::Voting, batch, batch, cx.now());
         self.rounds[place].participants = participants;
         self.rounds.ask(place, |_, round| Message::Prepare { round }, cx);
     }
@@ -324,8 +324,7 @@ impl TwoPhaseCommit {
         votes: Payload,
         cx: &mut C,
     ) {
-        let (_, finished_end) = list(cx.bytes(votes), 0);
-        for at in (8..finished_end).step_by(8) {
+        for at in list(cx.bytes(votes), 0).step_by(8) {
             let finished = u64_at(cx.bytes(votes), at);
             self.on_finished(from, finished, cx);
         }
@@ -444,10 +443,10 @@ impl TwoPhaseCommit {
     /// A resource manager has the outcome of a round durably.
     fn on_finished<C: Context<Self>>(&mut self, from: ReplicaId, round: u64, cx: &mut C) {
         let Some(place) = self.unfinished.iter().position(|it| it.round == round) else { return };
-        let mut others = Replicas::NONE;
-        others.insert(from);
+        let mut finished = Replicas::NONE;
+        finished.insert(from);
         let it = &mut self.unfinished[place];
-        it.waiting = it.waiting.without(others);
+        it.waiting = it.waiting.without(finished);
         if it.waiting.is_empty() {
             cx.release(self.unfinished.swap_remove(place).places);
             self.ended.extend_from_slice(&round.to_le_bytes());
@@ -541,8 +540,7 @@ impl Votes {
     ) -> Self {
         let mut at = [0; REPLICAS_MAX];
         for replica in participants.iter() {
-            let (_, end) = list(cx.bytes(answers[replica.index()]), 0);
-            at[replica.index()] = end;
+            at[replica.index()] = list(cx.bytes(answers[replica.index()]), 0).end;
         }
         Self { answers: *answers, at }
     }
@@ -570,8 +568,7 @@ fn answer_parts(
     let mut outcome = Status::Ok;
     for (sequence, part) in (1..).zip(command.parts()) {
         let Answer { vote, status, tag, value, .. } = votes.next(part.key, replicas, cx);
-        let is_conditional = matches!(part.op, Op::CompareAndSwap | Op::Add);
-        let fails = vote == Vote::No && is_conditional && status != Status::Ok;
+        let fails = vote == Vote::No && part.op.is_conditional() && status != Status::Ok;
         let tells = outcome == Status::Ok && (vote == Vote::Yes || fails);
         if fails && outcome == Status::Ok {
             outcome = Status::Mismatch;

@@ -228,7 +228,7 @@ pub fn check(
     let seconds = || clock_ns().saturating_sub(started_ns) as f64 / 1e9;
     let example = match run(source, memory_bytes_max, Broken::default())? {
         Ok((operations, keys, _)) if promise == Consistency::StrictlySerializable => {
-            let found = run_transactions(source, operations, memory_bytes_max)?;
+            let found = run_transactions(source, memory_bytes_max)?;
             return Ok(match found {
                 Ok(transactions) => {
                     let seconds = seconds();
@@ -257,20 +257,11 @@ pub fn check(
 /// Judges the transactions of a history that is linearizable key by key, with all of it in memory.
 fn run_transactions(
     source: &(impl Source + ?Sized),
-    operations: u64,
     memory_bytes_max: u64,
 ) -> Result<Result<u64, Finding>, HistoryError> {
-    let fits = memory_bytes_max / transactions::OPERATION_BYTES;
-    if operations > fits {
-        let reason = format!(
-            "{operations} operations are more than the {fits} that fit the memory of the check of \
-             transactions"
-        );
-        return Ok(Err(Finding::Undecidable(reason)));
-    }
-    let mut all = Vec::new();
-    source.for_each_block(&mut |block| all.extend_from_slice(block))?;
-    Ok(transactions::judge(&all, Broken::default()))
+    let bytes = transactions::OPERATION_BYTES;
+    let (_, all) = gather(source, Consistency::StrictlySerializable, bytes, memory_bytes_max)?;
+    Ok(all.and_then(|operations| transactions::judge(&operations, Broken::default())))
 }
 
 /// Judges a history by a weaker promise, with all of it in memory; returns how many operations it
@@ -281,7 +272,25 @@ fn run_weaker(
     memory_bytes_max: u64,
     broken: Broken,
 ) -> Result<(u64, Result<Staleness, Finding>), HistoryError> {
-    let fits = memory_bytes_max / WEAKER_BYTES;
+    let (count, all) = gather(source, promise, WEAKER_BYTES, memory_bytes_max)?;
+    Ok((
+        count,
+        match all {
+            Ok(operations) => weaker::judge(&operations, promise, memory_bytes_max, broken)?,
+            Err(finding) => Err(finding),
+        },
+    ))
+}
+
+/// How many operations a history has, and all of them if the check of a promise, which takes so much
+/// memory for each, has room for them.
+fn gather(
+    source: &(impl Source + ?Sized),
+    promise: Consistency,
+    operation_bytes: u64,
+    memory_bytes_max: u64,
+) -> Result<(u64, Result<Vec<Operation>, Finding>), HistoryError> {
+    let fits = memory_bytes_max / operation_bytes;
     let (mut operations, mut count) = (Vec::new(), 0);
     source.for_each_block(&mut |block| {
         count += block.len() as u64;
@@ -296,7 +305,7 @@ fn run_weaker(
         );
         return Ok((count, Err(Finding::Undecidable(reason))));
     }
-    Ok((count, weaker::judge(&operations, promise, memory_bytes_max, broken)?))
+    Ok((count, Ok(operations)))
 }
 
 /// How the checker is broken on purpose: not at all, but in its own tests.

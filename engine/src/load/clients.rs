@@ -1,5 +1,7 @@
 //! The logical clients of one load thread: what each has asked and not been answered.
 
+use std::slice;
+
 use synod_protocols::command::{Command, Op, Reply, SessionId, Status};
 use synod_protocols::types::Time;
 use synod_results::history::{Kind, Operation, Outcome};
@@ -404,9 +406,13 @@ impl Clients {
         (operation, client.intended)
     }
 
-    /// What the transaction that ended last did, part by part.
-    pub(super) fn parts(&self) -> &[Operation] {
-        &self.transactions.parts
+    /// What the operation that ended last did: a transaction all of its parts.
+    pub(super) fn parts<'a>(&'a self, last: &'a Operation) -> &'a [Operation] {
+        if last.kind == Kind::Transaction {
+            &self.transactions.parts
+        } else {
+            slice::from_ref(last)
+        }
     }
 
     /// The replicas do not know the client's session any more.

@@ -111,21 +111,15 @@ impl Recording {
         now >= self.measure_from && now < self.measure_until
     }
 
-    /// An operation that was meant to start at `intended` has ended.
+    /// An operation that was meant to start at `intended` has ended, and did these things.
     #[inline]
-    pub(super) fn record(&mut self, operation: &Operation, intended: Time, now: Time) {
-        self.latencies.record(operation.kind, now.since(intended));
-        self.push(operation);
-    }
-
-    /// A transaction has ended that did these things.
-    pub(super) fn record_transaction(&mut self, parts: &[Operation], intended: Time, now: Time) {
-        self.latencies.record(Kind::Transaction, now.since(intended));
+    pub(super) fn record(&mut self, kind: Kind, parts: &[Operation], intended: Time, now: Time) {
+        self.latencies.record(kind, now.since(intended));
         parts.iter().for_each(|part| self.push(part));
     }
 
-    pub(super) fn record_unknown(&mut self, operation: &Operation) {
-        self.push(operation);
+    pub(super) fn record_unknown(&mut self, parts: &[Operation]) {
+        parts.iter().for_each(|part| self.push(part));
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! What the transactions of clients touch: the parts of their requests, and of the answers.
 
+use std::ops::Range;
+
 use synod_protocols::command::{Command, Op, Replies, Status, validate_replies};
 use synod_results::history::{Kind, Operation, Outcome};
 use synod_workloads::{KeyGenerator, Load, Transaction, fill, verify};
@@ -47,16 +49,17 @@ impl Transactions {
         self.shape.writes.into()
     }
 
-    fn of(&self, client: u32) -> &[Touched] {
+    /// Where the parts of a client's transaction lie.
+    fn of(&self, client: u32) -> Range<usize> {
         let parts = per_client(self.shape);
-        &self.touched[client as usize * parts..][..parts]
+        client as usize * parts..(client as usize + 1) * parts
     }
 
     /// Draws the keys of a client's next transaction; returns the first.
     pub(super) fn draw(&mut self, client: u32, keys: &mut KeyGenerator) -> u64 {
-        let parts = per_client(self.shape);
-        let touched = &mut self.touched[client as usize * parts..][..parts];
-        for place in 0..parts {
+        let of_client = self.of(client);
+        let touched = &mut self.touched[of_client];
+        for place in 0..touched.len() {
             let mut key = keys.next();
             while touched[..place].iter().any(|other| other.key == key) {
                 key = (key + 1) % self.keys;
@@ -75,8 +78,7 @@ impl Transactions {
         first: u64,
         value_bytes: usize,
     ) -> &[u8] {
-        let parts = per_client(self.shape);
-        let touched = &self.touched[client as usize * parts..][..parts];
+        let touched = &self.touched[self.of(client)];
         self.request.clear();
         let mut id = first;
         for &Touched { key, writes } in touched {
@@ -99,12 +101,11 @@ impl Transactions {
         first: u64,
         whole: &Operation,
     ) -> bool {
-        let parts = per_client(self.shape);
         self.parts.clear();
-        if validate_replies(answer) != Ok(parts) {
+        let touched = &self.touched[self.of(client)];
+        if validate_replies(answer) != Ok(touched.len()) {
             return false;
         }
-        let touched = &self.touched[client as usize * parts..][..parts];
         let mut id = first;
         for (&Touched { key, writes }, reply) in touched.iter().zip(Replies::new(answer)) {
             let (outcome, found) = match reply.status {
@@ -134,8 +135,7 @@ impl Transactions {
     pub(super) fn give_up(&mut self, client: u32, first: u64, whole: &Operation) {
         self.parts.clear();
         let mut id = first;
-        for place in 0..per_client(self.shape) {
-            let Touched { key, writes } = self.of(client)[place];
+        for &Touched { key, writes } in &self.touched[self.of(client)] {
             let (kind, written) = if writes { (Kind::Put, id) } else { (Kind::Get, 0) };
             self.parts.push(Operation { key, kind, written, ..*whole });
             id += u64::from(writes);

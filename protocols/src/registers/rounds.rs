@@ -54,7 +54,7 @@ impl<K> Round<K> {
         self.name
     }
 
-    /// When it asked for the first time.
+    /// When it began.
     #[must_use]
     pub const fn begun_at(&self) -> Time {
         self.begun_at
@@ -122,13 +122,22 @@ impl<K: Copy + PartialEq> Rounds<K> {
 
     /// Begins a round at a free place, under a name that no other round of this life has. The batch
     /// and the question are given back when it is closed.
-    pub fn begin(&mut self, place: usize, life: u16, phase: K, batch: Payload, question: Payload) {
+    pub fn begin(
+        &mut self,
+        place: usize,
+        life: u16,
+        phase: K,
+        batch: Payload,
+        question: Payload,
+        begun_at: Time,
+    ) {
         assert!(self.places[place].phase.is_none());
         self.begun = (self.begun + 1) & ((1 << COUNT_BITS) - 1);
         let name = u64::from(life) << 48 | self.begun << PLACE_BITS | place as u64;
         let participants = self.everyone;
         let phase = Some(phase);
-        self.places[place] = Round { phase, name, batch, question, participants, ..Round::FREE };
+        self.places[place] =
+            Round { phase, name, batch, question, participants, begun_at, ..Round::FREE };
         self.open += 1;
     }
 
@@ -155,9 +164,6 @@ impl<K: Copy + PartialEq> Rounds<K> {
     ) {
         let round = &mut self.places[place];
         round.asked_at = cx.now();
-        if round.begun_at == Time(0) {
-            round.begun_at = round.asked_at;
-        }
         let phase = round.phase.expect("only rounds on their way ask");
         let message = message(phase, round.name);
         for to in round.participants.without(round.answered).iter() {

@@ -5,6 +5,7 @@
 //! for each part the key that is locked, and what is written to it, if anything is.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::bytes::{index, length_u32, round_up, u32_at, u64_at};
 use crate::command::Status;
@@ -24,8 +25,6 @@ pub enum Vote {
 /// The answer to one part.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// The place of its transaction in the batch.
-    pub place: u32,
     /// The vote. A transaction with several parts at one manager has one vote there.
     pub vote: Vote,
     /// What a client is told, provided that the transaction commits.
@@ -37,14 +36,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    const HEADER_BYTES: usize = 24;
+    const HEADER_BYTES: usize = 16;
 
     /// Appends an answer, whose `value` is ignored in favor of these bytes.
     pub fn push(&self, value: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.place.to_le_bytes());
         out.extend_from_slice(&length_u32(value.len()).to_le_bytes());
+        out.extend_from_slice(&[self.vote as u8, self.status as u8, 0, 0]);
         out.extend_from_slice(&self.tag.0.to_le_bytes());
-        out.extend_from_slice(&[self.vote as u8, self.status as u8, 0, 0, 0, 0, 0, 0]);
         out.extend_from_slice(value);
         out.resize(round_up(out.len(), 8), 0);
     }
@@ -52,16 +50,15 @@ impl Answer {
     /// The answer that starts at `at`, and where the next one starts.
     #[must_use]
     pub fn read(bytes: &[u8], payload: Payload, at: usize) -> (Self, usize) {
-        let length = index(u64::from(u32_at(bytes, at + 4)));
+        let length = index(u64::from(u32_at(bytes, at)));
         let value_at = at + Self::HEADER_BYTES;
         let answer = Self {
-            place: u32_at(bytes, at),
-            vote: match bytes[at + 16] {
+            vote: match bytes[at + 4] {
                 0 => Vote::Yes,
                 1 => Vote::No,
                 _ => Vote::Busy,
             },
-            status: Status::from_byte(bytes[at + 17]).expect("replicas trust replicas"),
+            status: Status::from_byte(bytes[at + 5]).expect("replicas trust replicas"),
             tag: Tag(u64_at(bytes, at + 8)),
             value: payload.part(value_at, length),
         };
@@ -75,13 +72,8 @@ pub fn push_list(numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>)
     numbers.for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
 }
 
-/// The list that starts at `at`, and where it ends.
-pub fn list(bytes: &[u8], at: usize) -> (impl Iterator<Item = u64> + Clone + '_, usize) {
-    let end = at + 8 + 8 * index(u64_at(bytes, at));
-    (words(&bytes[at + 8..end]), end)
-}
-
-/// Numbers one after the other.
-pub fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + Clone + '_ {
-    bytes.chunks_exact(8).map(|word| u64_at(word, 0))
+/// Where the numbers of the list that starts at `at` lie.
+#[must_use]
+pub fn list(bytes: &[u8], at: usize) -> Range<usize> {
+    at + 8..at + 8 + 8 * index(u64_at(bytes, at))
 }

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::{array, mem};
 
-use super::items::{Answer, Vote, list, push_list, words};
+use super::items::{Answer, Vote, list, push_list};
 use super::locks::Locks;
 use super::{Record, owner};
 use crate::bytes::{leading_u64, u64_at};
@@ -91,7 +91,9 @@ impl Manager {
                 // After a checkpoint whose snapshot was never finished, rounds come twice.
                 if self.place_of(coordinator, round).is_none() {
                     cx.retain(payload);
-                    self.keep(coordinator, round, payload, Payload::EMPTY, Time(0), true, cx);
+                    let (entries, answer) = (payload, Payload::EMPTY);
+                    let (locks, at, since) = (self.lock_again(entries, cx), Time(0), None);
+                    self.keep(Prepared { coordinator, round, entries, locks, answer, at, since });
                 }
                 self.note_heard(coordinator, round);
             }
@@ -101,10 +103,10 @@ impl Manager {
                     let bytes = cx.bytes(payload);
                     let coordinator = u8::try_from(u64_at(bytes, at)).expect("as it was written");
                     let round = u64_at(bytes, at + 8);
-                    let (_, end) = list(bytes, at + 16);
-                    let places = payload.part(at + 24, end - at - 24);
+                    let listed = list(bytes, at + 16);
+                    let places = payload.part(listed.start, listed.len());
                     self.finish(ReplicaId(coordinator), round, places, cx);
-                    at = end;
+                    at = listed.end;
                 }
                 // It is in the log.
                 self.outcomes.clear();
@@ -144,8 +146,9 @@ impl Manager {
         self.note_heard(coordinator, round);
         self.answers.clear();
         self.entries.clear();
+        let mut locks = 0;
         for (place, command) in (0..).zip(Commands::new(cx.bytes(batch))) {
-            self.execute(place, &command, is_old, cx);
+            locks += self.execute(place, &command, is_old, cx);
         }
         if self.entries.is_empty() {
             return self.answer(&[], cx);
@@ -158,7 +161,8 @@ impl Manager {
         untold.clear();
         self.untold[coordinator.index()] = untold;
         cx.retain(answer);
-        self.keep(coordinator, round, entries, answer, cx.now(), false, cx);
+        let (at, since) = (cx.now(), Some(cx.now()));
+        self.keep(Prepared { coordinator, round, entries, locks, answer, at, since });
         answer
     }
 
@@ -170,14 +174,16 @@ impl Manager {
         cx.store(&self.entries)
     }
 
-    /// Answers the parts of one command that are this manager's, and notes what a yes means.
+    /// Answers the parts of one command that are this manager's, and notes what a yes means. Returns
+    /// how many keys are locked for it.
     fn execute<P: Protocol>(
         &mut self,
         place: u32,
         command: &Command<'_>,
         is_old: bool,
         cx: &impl Context<P>,
-    ) {
+    ) -> usize {
+        let mut locks = 0;
         let (id, replicas) = (self.id, self.replicas);
         let mine = || command.parts().filter(move |part| owner(part.key, replicas) == id);
         let vote = if is_old { Vote::Busy } else { self.lock(mine(), cx) };
@@ -193,7 +199,7 @@ impl Manager {
             let status = if vote == Vote::Busy { Status::Busy } else { effect.status };
             let told = if vote == Vote::Busy { &[] } else { effect.told() };
             let value = Payload::EMPTY;
-            Answer { place, vote, status, tag, value }.push(told, &mut self.answers);
+            Answer { vote, status, tag, value }.push(told, &mut self.answers);
             if vote == Vote::Yes {
                 let (tag, deleted, value) = match &effect.write {
                     Write::Nothing => (Tag::ZERO, true, &[][..]),
@@ -203,8 +209,10 @@ impl Manager {
                 };
                 let written = Register { tag, deleted, value };
                 Entry::push(part.key, place, &written, &mut self.entries);
+                locks += 1;
             }
         }
+        locks
     }
 
     /// Locks the keys of all these parts, or of none; yes only if all their conditions hold.
@@ -221,7 +229,7 @@ impl Manager {
                 break;
             }
             locked += 1;
-            if !Effect::of(&part, &cx.register(part.key)).holds {
+            if part.op.is_conditional() && !Effect::of(&part, &cx.register(part.key)).holds {
                 vote = Vote::No;
             }
         }
@@ -231,28 +239,22 @@ impl Manager {
         vote
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each once, from two places")]
-    fn keep<P: Protocol>(
-        &mut self,
-        coordinator: ReplicaId,
-        round: u64,
-        entries: Payload,
-        answer: Payload,
-        at: Time,
-        lock: bool,
-        cx: &impl Context<P>,
-    ) {
+    /// Locks what an earlier life had locked; returns how many keys those are.
+    fn lock_again<P: Protocol>(&mut self, entries: Payload, cx: &impl Context<P>) -> usize {
         let (mut locks, mut entry_at) = (0, 0);
         while entry_at < entries.bytes as usize {
             let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
-            let is_locked = !lock || self.locks.lock(entry.key, entry.tag != Tag::ZERO);
+            let is_locked = self.locks.lock(entry.key, entry.tag != Tag::ZERO);
             assert!(is_locked, "two transactions were prepared for key {}", entry.key);
             entry_at = next;
             locks += 1;
         }
-        self.ask_at = self.ask_at.min(at + self.retry_ns);
-        let since = (at > Time(0)).then_some(at);
-        self.prepared.push(Prepared { coordinator, round, entries, locks, answer, at, since });
+        locks
+    }
+
+    fn keep(&mut self, prepared: Prepared) {
+        self.ask_at = self.ask_at.min(prepared.at + self.retry_ns);
+        self.prepared.push(prepared);
     }
 
     fn place_of(&self, coordinator: ReplicaId, round: u64) -> Option<usize> {
@@ -281,10 +283,11 @@ impl Manager {
         while entry_at < entries.bytes as usize {
             let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
             entry_at = next;
+            let index = u64::from(entry.index);
             let listed = &cx.bytes(places)[place_at..];
-            place_at += 8 * words(listed).take_while(|&it| it < u64::from(entry.index)).count();
-            let commits = place_at < places.bytes as usize
-                && u64_at(cx.bytes(places), place_at) == u64::from(entry.index);
+            let mut listed = listed.chunks_exact(8).map(|place| u64_at(place, 0));
+            place_at += 8 * listed.clone().take_while(|&place| place < index).count();
+            let commits = listed.find(|&place| place >= index) == Some(index);
             if commits && entry.tag != Tag::ZERO {
                 cx.write_register(entry.key, entry.tag, entry.value.deleted, entry.value.bytes);
             }

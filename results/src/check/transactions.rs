@@ -24,6 +24,10 @@ pub(super) const OPERATION_BYTES: u64 = 256;
 /// Returns how many transactions there are.
 pub(super) fn judge(operations: &[Operation], broken: Broken) -> Result<u64, Finding> {
     let mut parts: Vec<Part> = operations.iter().map(|&operation| Part::new(operation)).collect();
+    if parts.iter().any(|part| part.happened && part.writes() && part.version == 0) {
+        let reason = "writes have no version, so their order is not known".to_owned();
+        return Err(Finding::Undecidable(reason));
+    }
     let transactions = number(&mut parts);
     name_unanswered(&mut parts);
     let mut graph = Graph::new(transactions.len(), broken);

@@ -9,8 +9,8 @@ use crate::arena::Bytes;
 use crate::mutation::Mutation;
 
 /// Where an answer has its vote, and how many bytes it has before its value.
-const VOTE: usize = 16;
-const HEADER_BYTES: usize = 24;
+const VOTE: usize = 4;
+const HEADER_BYTES: usize = 16;
 
 pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
     let message = Message::decode(&mail.message).expect("what was encoded");
@@ -46,7 +46,7 @@ fn all_yes(mut votes: Vec<u8>) -> Vec<u8> {
     let mut at = 8 + 8 * word(&votes);
     while at < votes.len() {
         votes[at + VOTE] = 0;
-        at += HEADER_BYTES + word(&votes[at + 4..]).next_multiple_of(8);
+        at += HEADER_BYTES + word(&votes[at..]).next_multiple_of(8);
     }
     votes
 }

@@ -129,6 +129,14 @@ fn transactions_are_judged_as_their_definition_says() {
 }
 
 #[test]
+fn without_versions_nothing_is_said() {
+    let write = Operation { version: 1, ..cas(1, 2, 0, 9) };
+    assert!(passes(&[write], None));
+    let judged = judge(&[Operation { version: 0, ..write }], Broken { mutant: None });
+    assert!(matches!(judged, Err(Finding::Undecidable(_))), "{judged:?}");
+}
+
+#[test]
 fn each_mutant_of_the_check_of_transactions_is_killed() {
     for mutant in [
         Mutant::TransactionsIgnoreTime,
