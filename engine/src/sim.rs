@@ -126,7 +126,8 @@ pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
     Seen::begin(trace);
     let (full, pieces) = unbounded();
     let (_, used) = unbounded();
-    let mut world = World::<P>::new(plan.clone(), vec![Recording::new(0, full, used)]);
+    let recording = Recording::new(0, full, used).without_latencies();
+    let mut world = World::<P>::new(plan.clone(), vec![recording]);
     world.begin();
     let lived = live(&mut world, plan);
     let simulated_ns = world.now;
@@ -137,7 +138,7 @@ pub fn run<P: Protocol>(plan: &Plan, trace: bool) -> Outcome {
         .try_iter()
         .flat_map(|piece| match piece {
             Piece::Operations(operations) => operations,
-            Piece::Latencies(_) => Vec::new(),
+            Piece::Latencies(_) => unreachable!("none are kept"),
         })
         .collect();
     let unknown = history.iter().filter(|operation| operation.end_ns == u64::MAX).count() as u64;

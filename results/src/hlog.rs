@@ -59,10 +59,10 @@ impl<W: Write> HlogWriter<W> {
         let started_s = interval.started_ns as f64 / 1e9;
         let length_s = interval.ended_ns.saturating_sub(interval.started_ns) as f64 / 1e9;
         for kind in Kind::ALL {
-            let histogram = interval.histogram(kind);
-            if histogram.is_empty() {
+            if interval.latencies_ns(kind).next().is_none() {
                 continue;
             }
+            let histogram = interval.histogram(kind);
             self.bytes.clear();
             self.serializer.serialize(&histogram, &mut self.bytes).map_err(io::Error::other)?;
             self.text.clear();

@@ -32,6 +32,9 @@ const HALF_BITS: u32 = 10;
 /// Buckets up to that of [`LATENCY_NS_MAX`].
 const BUCKETS: usize = bucket_of(LATENCY_NS_MAX) + 1;
 
+/// Buckets that are looked at together.
+const GROUP_BUCKETS: usize = 128;
+
 /// The bucket of a latency, as an HdrHistogram of three digits has it: the leading eleven bits say
 /// which among those of a width, and how many bits follow says which width.
 #[expect(clippy::cast_possible_truncation, reason = "the largest number is below 2^16")]
@@ -51,15 +54,20 @@ const fn latency_of(bucket: usize) -> u64 {
 /// The counts of each kind, and how many latencies were too long for them.
 #[derive(Clone, Debug)]
 struct Counts {
-    by_kind: Box<[[u32; BUCKETS]; KINDS]>,
+    /// One kind after the other.
+    buckets: Box<[u32; KINDS * BUCKETS]>,
     above: [u64; KINDS],
 }
 
 impl Counts {
     fn new() -> Self {
-        // From a vector, because an array would lie on the stack first.
-        let by_kind = vec![[0; BUCKETS]; KINDS].into_boxed_slice();
-        Self { by_kind: by_kind.try_into().expect("one for each kind"), above: [0; KINDS] }
+        // From a vector of plain numbers, because its zeros take no memory before they are counted in.
+        let buckets = vec![0; KINDS * BUCKETS].into_boxed_slice();
+        Self { buckets: buckets.try_into().expect("as many as it says"), above: [0; KINDS] }
+    }
+
+    fn of(&self, kind: Kind) -> &[u32] {
+        &self.buckets[kind as usize * BUCKETS..][..BUCKETS]
     }
 }
 
@@ -94,7 +102,7 @@ impl LatencyRecorder {
 
     #[inline]
     fn count(&mut self, kind: Kind, latency_ns: u64) {
-        let count = &mut self.current.by_kind[kind as usize][bucket_of(latency_ns)];
+        let count = &mut self.current.buckets[kind as usize * BUCKETS + bucket_of(latency_ns)];
         *count = count.saturating_add(1);
     }
 
@@ -134,7 +142,10 @@ pub struct Interval {
 impl Interval {
     /// The latencies of one kind that occurred, rounded down to three digits, with their counts.
     pub fn latencies_ns(&self, kind: Kind) -> impl Iterator<Item = (u64, u32)> {
-        let counts = self.counts.by_kind[kind as usize].iter().enumerate();
+        // Almost all buckets are empty, and many can be seen to be at once.
+        let groups = self.counts.of(kind).chunks(GROUP_BUCKETS).enumerate();
+        let groups = groups.filter(|(_, group)| group.iter().fold(0, |any, count| any | count) > 0);
+        let counts = groups.flat_map(|(index, group)| (index * GROUP_BUCKETS..).zip(group));
         counts.filter(|&(_, &count)| count > 0).map(|(bucket, &count)| (latency_of(bucket), count))
     }
 
@@ -158,7 +169,7 @@ impl Interval {
     /// writer thread.
     #[must_use]
     pub fn clear(mut self) -> Spare {
-        self.counts.by_kind.as_flattened_mut().fill(0);
+        self.counts.buckets.fill(0);
         self.counts.above = [0; KINDS];
         Spare(self.counts)
     }

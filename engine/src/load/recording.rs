@@ -65,6 +65,7 @@ pub struct Recording {
     measure_until: Time,
     end: Time,
     roll_at: Time,
+    keeps_latencies: bool,
     counted: Noticed,
     cpu_from: Option<u64>,
     in_flight_from: Option<Mark>,
@@ -86,10 +87,17 @@ impl Recording {
             measure_until: Time::NEVER,
             end: Time::NEVER,
             roll_at: Time::NEVER,
+            keeps_latencies: true,
             counted: Noticed::default(),
             cpu_from: None,
             in_flight_from: None,
         }
+    }
+
+    /// Hands over only the history, for those who would not look at the rest.
+    #[must_use]
+    pub(crate) fn without_latencies(self) -> Self {
+        Self { keeps_latencies: false, ..self }
     }
 
     /// The load starts: what was recorded before does not count.
@@ -99,7 +107,9 @@ impl Recording {
         self.measure_until = self.measure_from + phases.measure_ns;
         self.end = self.measure_until + phases.cool_down_ns;
         self.latencies = LatencyRecorder::new(start.0);
-        self.roll_at = self.next_roll(start);
+        if self.keeps_latencies {
+            self.roll_at = self.next_roll(start);
+        }
     }
 
     /// When the load ends.
