@@ -114,8 +114,9 @@ pub struct Command<'a> {
     pub key: u64,
     /// The operation.
     pub op: Op,
-    /// Compare-and-swap: the id (first 8 bytes) of the value to replace, 0 for an absent one.
-    /// Otherwise 0.
+    /// Compare-and-swap: the id (first 8 bytes) of the value to replace, 0 for an absent one. Get: the
+    /// last version that its client was told, 0 if that does not matter (see
+    /// [`Reads::Behind`](crate::protocol::Reads::Behind)). Otherwise 0.
     pub expected: u64,
     /// Put and compare-and-swap: the value. Delete: the id of the tombstone. Add: the summand.
     /// Get: empty. Transaction: its parts, each as a command, with ascending keys.
@@ -155,7 +156,12 @@ impl<'a> Command<'a> {
     }
 
     fn expected_bytes(&self) -> usize {
-        if self.op == Op::CompareAndSwap { ID_BYTES } else { 0 }
+        let expects = match self.op {
+            Op::CompareAndSwap => true,
+            Op::Get => self.expected != 0,
+            Op::Put | Op::Delete | Op::Add | Op::Transact => false,
+        };
+        if expects { ID_BYTES } else { 0 }
     }
 
     /// The first command of a valid batch and what follows it.
@@ -305,7 +311,7 @@ fn validate_first(
     let expected_bytes = usize::from(u16_at(header, 26));
     let value_bytes = index(u64::from(u32_at(header, 28)));
     let lengths_fit = match op {
-        Op::Get => expected_bytes == 0 && value_bytes == 0,
+        Op::Get => (expected_bytes == 0 || expected_bytes == ID_BYTES) && value_bytes == 0,
         Op::Put => expected_bytes == 0 && value_bytes <= limits.value_bytes_max,
         Op::Delete | Op::Add => expected_bytes == 0 && value_bytes == ID_BYTES,
         Op::CompareAndSwap => expected_bytes == ID_BYTES && value_bytes <= limits.value_bytes_max,

@@ -129,6 +129,10 @@ pub enum Reads {
     OfLeader,
     /// By themselves, as [`Input::Reads`]. Clients are spread over all replicas.
     OfAny,
+    /// As [`Self::OfAny`], and answers may be behind: each get says in
+    /// [`expected`](crate::command::Command::expected) which version its client was told last, by whichever
+    /// replica, and the answer must be of that or later.
+    Behind,
 }
 
 /// One thing that happens to a replica.

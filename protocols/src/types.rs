@@ -279,5 +279,12 @@ pub fn version_of(slot: Slot, index: usize) -> u64 {
     (slot.0 + 1) << VERSION_INDEX_BITS | index as u64
 }
 
+/// The first slot after everything that a client who was told `version` knows of: a replica that has
+/// applied all below it is not behind the client.
+#[must_use]
+pub const fn slot_after(version: u64) -> Slot {
+    Slot(version >> VERSION_INDEX_BITS)
+}
+
 /// Bits of a version that number the commands within one batch.
 pub const VERSION_INDEX_BITS: u32 = 20;

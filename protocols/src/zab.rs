@@ -6,8 +6,8 @@
 //! protocol: Theory and practice*, 2012, section 4.1), whose words are `Notification`, round and vote.
 //! `Ping` and `Diff` are ZooKeeper's words; the paper has no name for these.
 //!
-//! **Promises** linearizability of one replicated state machine, as all operations are broadcast, and
-//! primary order: what one leader proposes is delivered in the order in which it did, and after
+//! **Promises** linearizability of one replicated state machine where all operations are broadcast,
+//! sequential consistency where gets are not ([`reads`]), and primary order: what one leader proposes is delivered in the order in which it did, and after
 //! everything that leaders before it have delivered. Progress while a majority can talk to each other
 //! and to the leader. **Assumes** crash-recovery replicas whose disks keep what was synced, messages
 //! that may be lost, doubled and reordered but not forged. No clock is trusted for safety.
@@ -38,16 +38,19 @@
 mod broadcast;
 mod discovery;
 mod election;
+mod reads;
 mod replay;
 mod synchronization;
 
+use self::reads::Way;
 use crate::acks::Acks;
 use crate::catch_up::CatchUp;
 use crate::log::{LOG_SLOTS, Log};
 use crate::protocol::{
-    Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Role, Service,
-    Unit,
+    Config, Conflict, Consistency, Context, Default as DefaultValue, Input, Parameter, Protocol,
+    Reads, Role, Service, Unit,
 };
+use crate::reads::ReadQueue;
 use crate::types::{Payload, REPLICAS_MAX, Reign, ReplicaId, Replicas, Slot, Time};
 use crate::wire_enum;
 
@@ -159,6 +162,22 @@ wire_enum! {
             /// All slots below this one are committed.
             committed: Slot,
         },
+        /// Asks the leader how far its proposals go.
+        Sync = 14 {
+            /// The epoch.
+            epoch: Reign,
+            /// The number of the question.
+            id: u64,
+        },
+        /// How far they went when it was asked.
+        Synced = 15 {
+            /// The epoch.
+            epoch: Reign,
+            /// The question.
+            id: u64,
+            /// The first slot that the leader had not proposed.
+            zxid: Slot,
+        },
     }
 }
 
@@ -253,6 +272,7 @@ pub struct Zab {
     heartbeat_ns: u64,
     election_timeout_ns: u64,
     piggybacks_commits: bool,
+    reads_way: Way,
 
     phase: Phase,
     /// Whom this replica follows; itself when it leads or is about to. None in an election.
@@ -293,6 +313,9 @@ pub struct Zab {
     /// How far the history is that of the epoch.
     catch_up: CatchUp,
 
+    /// Gets that wait.
+    reads: ReadQueue,
+
     /// When to repeat what was not answered, or as the leader to show that it lives.
     repeat_at: Time,
     /// When to look for another leader.
@@ -304,6 +327,7 @@ pub struct Zab {
 const HEARTBEAT: usize = 0;
 const ELECTION_TIMEOUT: usize = 1;
 const PIGGYBACK_COMMITS: usize = 2;
+const READS: usize = 3;
 
 impl Protocol for Zab {
     const NAME: &'static str = "zab";
@@ -340,6 +364,14 @@ impl Protocol for Zab {
             maximum: 1,
             doc: "Whether a commit rides on the next proposal; in the paper it is a message.",
         },
+        Parameter {
+            name: "reads",
+            unit: Unit::Choice(Way::OPTIONS),
+            default: DefaultValue::Fixed(0),
+            minimum: 0,
+            maximum: 2,
+            doc: "How gets are answered.",
+        },
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = false;
@@ -358,6 +390,20 @@ impl Protocol for Zab {
         Ok(())
     }
 
+    fn consistency(_replicas: usize, parameters: &[u64]) -> Consistency {
+        match Way::of(parameters[READS]) {
+            Way::Log => Consistency::Linearizable,
+            Way::Sync | Way::Local => Consistency::Sequential,
+        }
+    }
+
+    fn reads(parameters: &[u64]) -> Reads {
+        match Way::of(parameters[READS]) {
+            Way::Log => Reads::Ordered,
+            Way::Sync | Way::Local => Reads::Behind,
+        }
+    }
+
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
         assert!(!config.lost, "a replica that has lost its promises cannot come back");
@@ -369,6 +415,7 @@ impl Protocol for Zab {
             heartbeat_ns: config.parameters[HEARTBEAT],
             election_timeout_ns: config.parameters[ELECTION_TIMEOUT],
             piggybacks_commits: config.parameters[PIGGYBACK_COMMITS] != 0,
+            reads_way: Way::of(config.parameters[READS]),
             phase: Phase::Election,
             leader: None,
             accepted_epoch: Reign::ZERO,
@@ -388,6 +435,7 @@ impl Protocol for Zab {
             resign_at: Time::NEVER,
             source: None,
             catch_up: CatchUp::default(),
+            reads: ReadQueue::new(config.window),
             repeat_at: Time::NEVER,
             suspect_at: Time::NEVER,
             attempts: 0,
@@ -400,19 +448,22 @@ impl Protocol for Zab {
 
     fn step<C: Context<Self>>(&mut self, input: Input<Message>, cx: &mut C) {
         match input {
-            Input::Started => self.look(cx),
+            Input::Started => self.on_started(cx),
             Input::Requests(batch) => self.on_requests(batch, cx),
-            Input::Reads(_) => unreachable!("gets come among all requests"),
+            Input::Reads(gets) => self.on_reads(gets, cx),
             Input::Message { from, message, payload } => {
                 self.on_message(from, message, payload, cx);
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
         }
+        if self.reads_way != Way::Log {
+            self.serve_reads(cx);
+        }
     }
 
     fn deadline(&self) -> Time {
-        self.repeat_at.min(self.suspect_at).min(self.decide_at)
+        self.repeat_at.min(self.suspect_at).min(self.decide_at).min(self.reads_deadline())
     }
 
     fn room(&self) -> usize {
@@ -422,6 +473,10 @@ impl Protocol for Zab {
         }
         let in_flight = usize::try_from(self.log.end() - self.log.applied()).unwrap_or(usize::MAX);
         self.window.saturating_sub(in_flight).min(self.log.room())
+    }
+
+    fn reads_room(&self) -> usize {
+        self.reads.room()
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
@@ -464,6 +519,13 @@ impl Protocol for Zab {
 }
 
 impl Zab {
+    fn on_started<C: Context<Self>>(&mut self, cx: &mut C) {
+        if self.reads_way == Way::Sync {
+            self.reads.number_from(cx.random());
+        }
+        self.look(cx);
+    }
+
     fn on_message<C: Context<Self>>(
         &mut self,
         from: ReplicaId,
@@ -497,6 +559,8 @@ impl Zab {
             Message::Diff { epoch, zxid, proposed_in, committed } => {
                 self.on_diff(from, epoch, zxid, proposed_in, committed, batch, cx);
             }
+            Message::Sync { epoch, id } => self.on_sync(from, epoch, id, cx),
+            Message::Synced { epoch, id, zxid } => self.on_synced(from, epoch, id, zxid),
         }
     }
 

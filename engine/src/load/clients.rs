@@ -3,6 +3,7 @@
 use std::slice;
 
 use synod_protocols::command::{Command, Op, Reply, SessionId, Status};
+use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
 use synod_results::history::{Kind, Operation, Outcome};
 use synod_workloads::{
@@ -74,11 +75,13 @@ struct Session {
     is_open: bool,
     /// Sessions that the client had before.
     earlier: u32,
+    /// The last version that an answer of the group told the client.
+    told: u64,
 }
 
 impl Session {
     fn renew(&mut self) {
-        *self = Self { earlier: self.earlier + 1, ..Self::default() };
+        *self = Self { earlier: self.earlier + 1, told: self.told, ..Self::default() };
     }
 }
 
@@ -91,6 +94,8 @@ pub(super) struct Clients {
     /// The number of client 0 in the whole run, from 1: the high half of ids.
     first_number: u32,
     groups: u64,
+    /// Whether gets say what their client was told.
+    reads_behind: bool,
     in_flight: InFlight,
     mix: OperationGenerator,
     keys: KeyGenerator,
@@ -135,6 +140,7 @@ impl Clients {
             sessions: vec![Session::default(); count as usize * plan.groups.len()],
             first_number,
             groups: plan.groups.len() as u64,
+            reads_behind: plan.reads == Reads::Behind,
             in_flight: InFlight::default(),
             mix: OperationGenerator::new(&plan.load.mix, seed),
             keys: keys.fork(seed, plan.thread, plan.threads),
@@ -296,7 +302,12 @@ impl Clients {
         };
         let word = client.written.to_le_bytes();
         match client.op {
-            Op::Get => command.encode(out),
+            Op::Get => {
+                if self.reads_behind {
+                    command.expected = self.session(index).told;
+                }
+                command.encode(out);
+            }
             Op::Delete | Op::Add => {
                 command.value = &word;
                 command.encode(out);
@@ -357,9 +368,9 @@ impl Clients {
         client.outstanding = false;
         let client = *client;
         self.in_flight.end(client.intended.0, now.0);
-        if client.op != Op::Get {
-            self.session_mut(index).is_open = true;
-        }
+        let session = self.session_mut(index);
+        session.told = session.told.max(reply.version);
+        session.is_open |= client.op != Op::Get;
         let operation = Operation {
             start_ns: client.first_sent.0,
             end_ns: now.0,

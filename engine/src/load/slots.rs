@@ -47,7 +47,7 @@ struct Slot {
 pub fn lanes(reads: Reads) -> usize {
     match reads {
         Reads::Ordered => 1,
-        Reads::OfLeader | Reads::OfAny => 2,
+        Reads::OfLeader | Reads::OfAny | Reads::Behind => 2,
     }
 }
 

@@ -29,6 +29,8 @@ struct Client {
     refused: bool,
     /// The id of the value that it saw last, for compare-and-swap.
     seen: u64,
+    /// The last version that it was told.
+    told: u64,
     begun: usize,
 }
 
@@ -64,6 +66,7 @@ impl Clients {
             repeats: 0,
             refused: false,
             seen: 0,
+            told: 0,
             begun: 0,
         };
         Self {
@@ -105,7 +108,7 @@ impl Clients {
         client.repeats = 0;
         client.refused = false;
         client.sequence += 1;
-        if is_get && self.reads == Reads::OfAny {
+        if is_get && matches!(self.reads, Reads::OfAny | Reads::Behind) {
             client.target = random.below(16);
         }
         Some(self.send(index))
@@ -145,20 +148,25 @@ impl Clients {
             Op::Get | Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add => key,
         };
         let expected = if op == Op::CompareAndSwap { self.clients[index].seen } else { 0 };
-        Operation { key, op, expected, value, invoked_at, version: 0, ended: None }
+        let client = index;
+        Operation { client, key, op, expected, value, invoked_at, version: 0, ended: None }
     }
 
     fn send(&mut self, index: usize) -> Send {
         let client = &mut self.clients[index];
         client.attempt += 1;
         let operation = &self.history[client.operation.expect("something is sent")];
+        let tells = operation.op == Op::Get
+            && self.reads == Reads::Behind
+            && self.mutation != Some(Mutation::ForgetsVersions);
+        let expected = if tells { client.told } else { operation.expected };
         let mut command = Vec::new();
         Command {
             session: client.session,
             sequence: client.sequence,
             key: operation.key,
             op: operation.op,
-            expected: operation.expected,
+            expected,
             value: &operation.value,
         }
         .encode(&mut command);
@@ -214,6 +222,7 @@ impl Clients {
         if let Some(id) = value.and_then(|value| value.first_chunk()) {
             client.seen = u64::from_le_bytes(*id);
         }
+        client.told = client.told.max(answer.tag.0);
         operation.version = answer.tag.0;
         operation.ended = Some((now, answer.outcome));
         client.operation = None;

@@ -13,6 +13,8 @@ use crate::store::{Outcome, Value, execute};
 /// One operation as its client saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
+    /// Whose it is.
+    pub(crate) client: usize,
     pub(crate) key: u64,
     pub(crate) op: Op,
     pub(crate) expected: u64,
@@ -117,6 +119,7 @@ mod tests {
         let outcome = Outcome { status: Status::Ok, value: Vec::new() };
         let ended = ended_at.map(|at| (at, outcome));
         Operation {
+            client: 0,
             key: 1,
             op: Op::Put,
             expected: 0,
@@ -131,6 +134,7 @@ mod tests {
         let outcome = Outcome { status: Status::Ok, value: vec![value; 8] };
         let ended = Some((ended_at, outcome));
         Operation {
+            client: 0,
             key: 1,
             op: Op::Get,
             expected: 0,

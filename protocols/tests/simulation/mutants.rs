@@ -58,6 +58,7 @@ impl Check {
         let parts = [
             ("two values are chosen", Some(Self::Agreement)),
             ("is not linearizable", Some(Self::History)),
+            ("is not sequential", Some(Self::History)),
             ("is not regular", Some(Self::History)),
             ("is not eventual", Some(Self::History)),
             ("transactions come before themselves", Some(Self::History)),
@@ -296,6 +297,7 @@ const ZAB: &[Row] = &[
     ("history gets lost", Mutation::DropsMessages(13), ANY),
     ("epochs never begin", Mutation::DropsMessages(5), PROGRESS),
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
+    ("client does not say what it saw", Mutation::ForgetsVersions, HISTORY),
 ];
 
 const ABD: &[Row] = &[

@@ -33,6 +33,8 @@ pub(crate) enum Mutation {
 
     /// A replica answers reads from its own store.
     ReadsLocally,
+    /// A client does not say which version it was told.
+    ForgetsVersions,
     /// A client that repeats a command gives it a new sequence.
     RepeatsAsNew,
     /// A client repeats writes to registers.

@@ -98,7 +98,7 @@ impl Plan {
             && random.percent(40)
         {
             self.parameters[reads] = random.below(ways.len() as u64);
-            if let Some(timeout) = place("election_timeout") {
+            if let (Some(timeout), Some(_)) = (place("election_timeout"), place("clock_drift")) {
                 // A lease needs a time-out that outlasts a turn.
                 self.parameters[timeout] = 12 * MILLISECOND;
             }

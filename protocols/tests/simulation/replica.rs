@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use synod_protocols::command::{Commands, Op, SessionId, Status};
 use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register, Service};
-use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time, version_of};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use crate::arena::{Arena, Bytes};
@@ -341,12 +341,12 @@ impl<P: Protocol> Context<P> for Turn<'_> {
         }
         assert_eq!(slot, self.store.applied, "commits come in order");
         self.store.applied = slot.next();
-        for command in Commands::new(self.arena.bytes(batch)) {
-            if let Some(outcome) = self.store.apply(&command)
+        for (index, command) in Commands::new(self.arena.bytes(batch)).enumerate() {
+            if let Some((version, outcome)) = self.store.apply(version_of(slot, index), &command)
                 && reply
             {
-                let (session, sequence) = (command.session, command.sequence);
-                self.output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
+                let (session, sequence, tag) = (command.session, command.sequence, Tag(version));
+                self.output.answers.push(Answer { session, sequence, outcome, tag });
             }
         }
     }
@@ -355,7 +355,8 @@ impl<P: Protocol> Context<P> for Turn<'_> {
         for command in Commands::new(self.arena.bytes(gets)) {
             let outcome = self.store.read(command.key, P::SERVICE);
             let (session, sequence) = (command.session, command.sequence);
-            self.output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
+            let tag = Tag(self.store.version());
+            self.output.answers.push(Answer { session, sequence, outcome, tag });
         }
     }
 

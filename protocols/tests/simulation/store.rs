@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use synod_protocols::bytes::leading_u64;
 use synod_protocols::command::{Command, Op, Status};
 use synod_protocols::protocol::Service;
-use synod_protocols::types::{Slot, Tag};
+use synod_protocols::types::{Slot, Tag, version_of};
 
 /// The value of one key. A key that was never written is deleted, with no bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -75,22 +75,29 @@ pub(crate) struct Store {
     /// The first slot that was not applied.
     pub(crate) applied: Slot,
     values: BTreeMap<u64, Value>,
-    sessions: BTreeMap<u64, (u64, Outcome)>,
+    /// The last command of each session: its sequence, its version, and how it ended.
+    sessions: BTreeMap<u64, (u64, u64, Outcome)>,
     registers: BTreeMap<u64, (Tag, Value)>,
 }
 
 impl Store {
-    /// Applies a command once. `None` for one that is older than its session's last.
-    pub(crate) fn apply(&mut self, command: &Command<'_>) -> Option<Outcome> {
-        if let Some((sequence, outcome)) = self.sessions.get(&command.session.0)
+    /// Applies a command once. Returns its version and how it ended; `None` for one that is older
+    /// than its session's last.
+    pub(crate) fn apply(&mut self, version: u64, command: &Command<'_>) -> Option<(u64, Outcome)> {
+        if let Some((sequence, version, outcome)) = self.sessions.get(&command.session.0)
             && command.sequence <= *sequence
         {
-            return (command.sequence == *sequence).then(|| outcome.clone());
+            return (command.sequence == *sequence).then(|| (*version, outcome.clone()));
         }
         let value = self.values.entry(command.key).or_default();
         let outcome = execute(value, command.op, command.expected, command.value);
-        self.sessions.insert(command.session.0, (command.sequence, outcome.clone()));
-        Some(outcome)
+        self.sessions.insert(command.session.0, (command.sequence, version, outcome.clone()));
+        Some((version, outcome))
+    }
+
+    /// The last version that this store can hold.
+    pub(crate) fn version(&self) -> u64 {
+        version_of(self.applied, 0) - 1
     }
 
     /// The register of a key; deleted with a zero tag when it was never written.

@@ -8,6 +8,7 @@
 //! | `cluster N key=value ...` | N replicas start; their disks have written |
 //! | `timeout R` | time goes on to R's deadline, which has come |
 //! | `put R KEY NUMBER`, `get R KEY` | a client's command reaches R |
+//! | `get R KEY SLOT` | the same, and the client was told of that slot before |
 //! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number |
 //! | `write R` | R's disk has written everything appended |
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
@@ -29,7 +30,7 @@ use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::two_phase_commit::TwoPhaseCommit;
-use synod_protocols::types::{ReplicaId, Slot};
+use synod_protocols::types::{ReplicaId, Slot, version_of};
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::wire::Wire;
 use synod_protocols::zab::Zab;
@@ -44,6 +45,8 @@ struct Script<P> {
     replicas: Vec<Replica<P>>,
     on_their_way: VecDeque<(ReplicaId, ReplicaId, Packet)>,
     commands: u64,
+    /// The version that a get says its client was told.
+    told: u64,
     committed: BTreeMap<Slot, Rc<[u8]>>,
     text: String,
 }
@@ -83,7 +86,8 @@ impl<P: Protocol> Script<P> {
         replicas.iter_mut().for_each(|replica| replica.clock_ahead_ns = 0);
         let on_their_way = VecDeque::new();
         let committed = BTreeMap::new();
-        Self { now: 0, replicas, on_their_way, commands: 0, committed, text: String::new() }
+        let (commands, told, text) = (0, 0, String::new());
+        Self { now: 0, replicas, on_their_way, commands, told, committed, text }
     }
 
     fn step(&mut self, index: usize, act: impl FnOnce(&mut Replica<P>, u64, &mut Output)) {
@@ -135,7 +139,12 @@ impl<P: Protocol> Script<P> {
                 let first = Commands::new(&parts).next().expect("it has parts").key;
                 self.request(index, first, Op::Transact, &parts);
             }
-            ("get", Some(index)) => self.request(index, number(command[2]) as u64, Op::Get, &[]),
+            ("get", Some(index)) => {
+                self.told =
+                    command.get(3).map_or(0, |slot| version_of(Slot(number(slot) as u64), 0));
+                self.request(index, number(command[2]) as u64, Op::Get, &[]);
+                self.told = 0;
+            }
             ("write", Some(index)) => self.write(index),
             ("start", Some(index)) => self.step(index, Replica::start),
             ("crash", Some(index)) => self.replicas[index].crash(),
@@ -165,7 +174,7 @@ impl<P: Protocol> Script<P> {
         self.commands += 1;
         let (session, sequence) = (SessionId::new(1, 0), self.commands);
         let mut bytes = Vec::new();
-        Command { session, sequence, key, op, expected: 0, value }.encode(&mut bytes);
+        Command { session, sequence, key, op, expected: self.told, value }.encode(&mut bytes);
         self.step(index, |replica, now, output| replica.request(bytes, now, output));
     }
 

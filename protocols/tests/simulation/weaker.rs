@@ -1,5 +1,7 @@
 //! What is left to check of histories whose protocol promises less than linearizability.
 
+use std::collections::BTreeMap;
+
 use synod_protocols::command::{Op, Status};
 use synod_protocols::protocol::Consistency;
 
@@ -11,7 +13,7 @@ pub(crate) fn check(history: &[Operation], promise: Consistency) -> Result<(), S
     match promise {
         Consistency::StrictlySerializable => transactions::check(history),
         Consistency::Linearizable => history::check(history),
-        Consistency::Sequential => panic!("no protocol here promises it"),
+        Consistency::Sequential => sequential(history),
         Consistency::Regular => reads(history).try_for_each(|read| regular(read, history)),
         Consistency::Eventual => reads(history).try_for_each(|read| written(read, history)),
     }
@@ -41,10 +43,62 @@ fn writer<'a>(
     if outcome.status == Status::Absent && outcome.value.is_empty() {
         return Ok(None);
     }
-    let op = if outcome.status == Status::Absent { Op::Delete } else { Op::Put };
-    let writer = writes_of(read, history)
-        .find(|write| write.op == op && write.value == outcome.value && !ends_before(read, write));
+    let deleted = outcome.status == Status::Absent;
+    let writer = writes_of(read, history).find(|write| {
+        // What a sum consists of is not looked into.
+        let is_it = write.op == Op::Add || write.value == outcome.value;
+        (write.op == Op::Delete) == deleted && is_it && !ends_before(read, write)
+    });
     writer.map(Some).ok_or_else(|| format!("it is not eventual: nobody wrote what {read:?} saw"))
+}
+
+/// Writes are linearizable, and each client's reads are of one moment after the other in the order of
+/// the writes, its own among them. What a write did that was never answered has no known place there:
+/// reads of it are only looked at as [`written`] does.
+fn sequential(history: &[Operation]) -> Result<(), String> {
+    let writes: Vec<_> = history.iter().filter(|write| write.op != Op::Get).cloned().collect();
+    history::check(&writes)?;
+    reads(history).try_for_each(|read| written(read, history))?;
+    let mut seen_until = BTreeMap::<usize, u64>::new();
+    for operation in history.iter().filter(|operation| operation.ended.is_some()) {
+        let seen = seen_until.entry(operation.client).or_default();
+        let (from, before) = match operation.op {
+            Op::Get => match visible(operation, history) {
+                Some(visible) => visible,
+                None => continue,
+            },
+            Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add | Op::Transact => {
+                (operation.version, u64::MAX)
+            }
+        };
+        if before <= *seen || (operation.op != Op::Get && from <= *seen) {
+            return Err(format!("it is not sequential: {operation:?} comes after {seen}"));
+        }
+        *seen = from.max(*seen);
+    }
+    Ok(())
+}
+
+/// From which version on, and before which, a read could see what it saw, as far as the writes tell
+/// that were answered. `None` if its writer was not.
+fn visible(read: &Operation, history: &[Operation]) -> Option<(u64, u64)> {
+    let (_, seen) = read.ended.as_ref().expect("only ended reads are looked at");
+    let changes = || {
+        let ended =
+            writes_of(read, history).filter_map(|write| Some((write, write.ended.as_ref()?)));
+        ended.filter(|(_, (_, outcome))| outcome.status == Status::Ok)
+    };
+    let nothing = seen.status == Status::Absent && seen.value.is_empty();
+    let writer = changes().find(|(write, (_, outcome))| match write.op {
+        Op::Add => seen.status == Status::Ok && outcome.value == seen.value,
+        Op::Delete => seen.status == Status::Absent && write.value == seen.value,
+        Op::Get | Op::Put | Op::CompareAndSwap | Op::Transact => {
+            seen.status == Status::Ok && write.value == seen.value
+        }
+    });
+    let from = if nothing { 0 } else { writer?.0.version };
+    let later = changes().map(|(write, _)| write.version).filter(|&version| version > from);
+    Some((from, later.min().unwrap_or(u64::MAX)))
 }
 
 /// A read returns what somebody wrote, and not later.
@@ -72,6 +126,7 @@ mod tests {
     fn put(value: u8, invoked_at: u64, ended_at: u64) -> Operation {
         let ended = Some((ended_at, Outcome { status: Status::Ok, value: Vec::new() }));
         Operation {
+            client: 0,
             key: 1,
             op: Op::Put,
             expected: 0,
@@ -85,6 +140,7 @@ mod tests {
     fn get(value: u8, invoked_at: u64, ended_at: u64) -> Operation {
         let ended = Some((ended_at, Outcome { status: Status::Ok, value: vec![value; 8] }));
         Operation {
+            client: 0,
             key: 1,
             op: Op::Get,
             expected: 0,
