@@ -97,7 +97,11 @@ fn groups_and_load_threads_are_machines_of_their_own() {
 
 /// Three replicas with such quorums, a few hot keys, and links that are slow and overtake each other.
 fn quorums(parameters: &str) -> Summary {
-    let protocols = format!("protocols=[{{ quorum: {{ {parameters} }} }}]");
+    stale_prone(&format!("quorum: {{ {parameters} }}"))
+}
+
+fn stale_prone(protocol: &str) -> Summary {
+    let protocols = format!("protocols=[{{ {protocol} }}]");
     let link = "cluster.links={ all: { delay: 1ms, jitter: 1ms, reorder: true } }";
     let load = ["load.clients=64", "load.connections=3", "load.arrival.open.rate=2k"];
     let set = [&[&protocols, link, "phases.measure=10s", "load.keys.count=5"], &load[..]].concat();
@@ -116,6 +120,24 @@ fn quorums_that_do_not_meet_are_found_eventual_and_how_stale_their_reads_were() 
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("eventual: yes, not linearizable"), "{said}");
     assert!(said.contains(&staleness.to_string()), "{said}");
+}
+
+#[test]
+fn local_reads_are_found_sequential_and_not_linearizable() {
+    let summary = stale_prone("zab: { reads: local }");
+    let VerdictSummary::Weaker { promise, staleness, .. } = &summary.results[0].verdict else {
+        panic!("{:?}", summary.results[0].verdict);
+    };
+    assert_eq!(*promise, Consistency::Sequential);
+    assert!(staleness.stale > 0);
+    assert_eq!(staleness.backward, 0, "no client sees its past");
+}
+
+#[test]
+fn reads_that_ask_the_leader_are_fresh_while_it_leads() {
+    let summary = stale_prone("zab: { reads: sync }");
+    let verdict = &summary.results[0].verdict;
+    assert!(verdict.is_pass() && !matches!(verdict, VerdictSummary::Weaker { .. }), "{verdict:?}");
 }
 
 #[test]
