@@ -7,7 +7,8 @@
 //! they may come again after a checkpoint whose snapshot was never finished. The end of a write taken
 //! for another's is noticed where one disk decides: elsewhere a second replica has to miss the same.
 //! Damage in the middle of a log that is taken for its torn end was noticed only now and then within
-//! 400 seeds: plans that make it show are still to be found.
+//! 400 seeds: plans that make it show are still to be found. So it is with clocks that run further apart
+//! than a lease allows for: most often those that are fast lead.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
-use synod_protocols::protocol::Protocol;
+use synod_protocols::protocol::{Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::two_phase_commit::TwoPhaseCommit;
@@ -54,22 +55,46 @@ struct Shape {
     faults: u64,
     /// Whether the log is often cut, and small.
     cuts: bool,
+    /// How gets are answered, if not as the seed says.
+    reads: Option<&'static str>,
 }
 
-const CRASHES: Shape =
-    Shape { actions: &[Action::Crash, Action::Crash, Action::Isolate], faults: 25, cuts: false };
-const LOSSES: Shape =
-    Shape { actions: &[Action::Wipe, Action::Isolate, Action::Crash], faults: 15, cuts: false };
+const CRASHES: Shape = Shape {
+    actions: &[Action::Crash, Action::Crash, Action::Isolate],
+    faults: 25,
+    cuts: false,
+    reads: None,
+};
+const LOSSES: Shape = Shape {
+    actions: &[Action::Wipe, Action::Isolate, Action::Crash],
+    faults: 15,
+    cuts: false,
+    reads: None,
+};
 /// So many losses that one follows another.
-const MANY_LOSSES: Shape =
-    Shape { actions: &[Action::Wipe, Action::Isolate, Action::Crash], faults: 120, cuts: false };
-const DAMAGE: Shape =
-    Shape { actions: &[Action::Rot, Action::Misdirect, Action::Isolate], faults: 15, cuts: false };
+const MANY_LOSSES: Shape = Shape {
+    actions: &[Action::Wipe, Action::Isolate, Action::Crash],
+    faults: 120,
+    cuts: false,
+    reads: None,
+};
+const DAMAGE: Shape = Shape {
+    actions: &[Action::Rot, Action::Misdirect, Action::Isolate],
+    faults: 15,
+    cuts: false,
+    reads: None,
+};
 const MISPLACED: Shape =
-    Shape { actions: &[Action::Misdirect, Action::Crash], faults: 25, cuts: true };
+    Shape { actions: &[Action::Misdirect, Action::Crash], faults: 25, cuts: true, reads: None };
 /// So many crashes that replicas which know of something are often down together.
-const OUTAGES: Shape = Shape { actions: &[Action::Crash], faults: 80, cuts: false };
-const CUTS: Shape = Shape { actions: &[Action::Crash, Action::Isolate], faults: 25, cuts: true };
+const OUTAGES: Shape = Shape { actions: &[Action::Crash], faults: 80, cuts: false, reads: None };
+const CUTS: Shape =
+    Shape { actions: &[Action::Crash, Action::Isolate], faults: 25, cuts: true, reads: None };
+/// Leaders are cut off, and answer gets as others lead.
+const fn reading(way: &'static str) -> Shape {
+    let actions = &[Action::Isolate, Action::Isolate, Action::Crash];
+    Shape { actions, faults: 50, cuts: false, reads: Some(way) }
+}
 
 impl Shape {
     fn plan<P: Protocol>(self, seed: u64) -> Plan {
@@ -100,8 +125,32 @@ impl Shape {
         if self.cuts {
             plan.snapshot_bytes = 128 << 10;
         }
+        if let Some(way) = self.reads {
+            read_by::<P>(way, &mut plan);
+        }
         plan
     }
+}
+
+/// Gets are answered in this way, and a leader that is cut off is not missed for long.
+fn read_by<P: Protocol>(way: &str, plan: &mut Plan) {
+    for (place, parameter) in plan.parameters.iter_mut().zip(P::PARAMETERS) {
+        *place = match (parameter.name, parameter.unit) {
+            ("reads", Unit::Choice(ways)) => {
+                ways.iter().position(|(name, _)| *name == way).expect("it is one") as u64
+            }
+            ("heartbeat", _) => 10 * MS,
+            ("election_timeout", _) => 100 * MS,
+            ("check_quorum" | "pre_vote", _) => 1,
+            _ => *place,
+        };
+    }
+    let replicas = usize::from(plan.replicas);
+    P::validate(replicas, &plan.parameters[..P::PARAMETERS.len()]).expect("they fit");
+    // Who is not answered soon finds the new leader while the old one still answers others.
+    plan.load.timeout_ns = 20 * MS;
+    // Gets have connections of their own.
+    plan.limits.clients_max = 1 + 2 * usize::from(plan.load.connections);
 }
 
 fn index(random: &mut Random, below: usize) -> usize {
@@ -149,6 +198,8 @@ const MULTI_PAXOS: &[Row] = &[
     ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
     ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+    ("leader under a lease answers at once", Mutation::ServesAtOnce, reading("lease"), HISTORY),
+    ("quorum read without asking", Mutation::ServesAtOnce, reading("quorum"), HISTORY),
 ];
 
 const PAXOS: &[Row] = &[
@@ -182,6 +233,8 @@ const RAFT: &[Row] = &[
     ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
     ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+    ("leader under a lease answers at once", Mutation::ServesAtOnce, reading("lease"), HISTORY),
+    ("leader answers without asking", Mutation::ServesAtOnce, reading("read_index"), HISTORY),
 ];
 
 const VIEWSTAMPED: &[Row] = &[
@@ -205,6 +258,7 @@ const ZAB: &[Row] = &[
     ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
     ("snapshot without sessions", Mutation::OmitsSessions, CUTS, ANY),
     ("repeat executed again", Mutation::ExecutesRepeats, CRASHES, HISTORY),
+    ("local read behind what was seen", Mutation::ServesAtOnce, reading("local"), HISTORY),
 ];
 
 const ABD: &[Row] = &[

@@ -26,6 +26,9 @@ pub(crate) enum Mutation {
     // What leaves when.
     /// Nothing that is sent waits for the disk.
     SendsEarly,
+    // Gets that do not go through the log.
+    /// Who leads answers gets at once, and where any replica may answer, any does.
+    ServesAtOnce,
     // Repair.
     /// A replica that lost what it promised starts as if it had not.
     ForgetsLoss,

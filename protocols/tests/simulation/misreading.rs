@@ -151,6 +151,9 @@ fn misread_by_multi_paxos(
             packets.extend(told.into_iter().map(Mail::into_packet));
             vec![mail]
         }
+        (Mutation::ReadsWithoutRinse, Message::QuorumReadReply { id, .. }) => {
+            vec![mail.saying(&Message::QuorumReadReply { id, until: Slot(0) })]
+        }
         (Mutation::LearnsPastHoles, Message::Chosen { slot, chosen }) if slot > applied => {
             vec![mail.saying(&Message::Chosen { slot: applied, chosen })]
         }

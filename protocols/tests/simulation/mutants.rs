@@ -386,6 +386,9 @@ const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("counts agreements of old terms", Mutation::CountsOldAgreements, ANY),
 ];
 
+/// What only Paxos Quorum Reads bring about.
+const QUORUM_READS: &[Row] = &[("reads do not wait", Mutation::ReadsWithoutRinse, HISTORY)];
+
 const CHECKER: &[Row] = &[
     ("stale read", Mutation::Records(Damage::StaleRead), HISTORY),
     ("value from nowhere", Mutation::Records(Damage::ReadFromNowhere), HISTORY),
@@ -406,6 +409,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
+    let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
+    mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);

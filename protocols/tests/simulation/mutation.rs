@@ -35,6 +35,8 @@ pub(crate) enum Mutation {
     ReadsLocally,
     /// A client does not say which version it was told.
     ForgetsVersions,
+    /// Multi-Paxos: who has asked a quorum does not wait until it has applied what that knows of.
+    ReadsWithoutRinse,
     /// A client that repeats a command gives it a new sequence.
     RepeatsAsNew,
     /// A client repeats writes to registers.

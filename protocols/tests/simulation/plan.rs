@@ -90,14 +90,22 @@ impl Plan {
     }
 
     /// Some groups answer gets without their log.
-    fn reading<P: Protocol>(mut self) -> Self {
+    fn reading<P: Protocol>(self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x7ead);
+        let reads = P::PARAMETERS.iter().find(|parameter| parameter.name == "reads");
+        match reads.map(|reads| reads.unit) {
+            Some(Unit::Choice(ways)) if random.percent(40) => {
+                self.reading_by::<P>(random.below(ways.len() as u64))
+            }
+            _ => self,
+        }
+    }
+
+    /// The same, with gets answered in one way.
+    pub(crate) fn reading_by<P: Protocol>(mut self, way: u64) -> Self {
         let place = |name| P::PARAMETERS.iter().position(|parameter| parameter.name == name);
-        if let Some(reads) = place("reads")
-            && let Unit::Choice(ways) = P::PARAMETERS[reads].unit
-            && random.percent(40)
-        {
-            self.parameters[reads] = random.below(ways.len() as u64);
+        if let Some(reads) = place("reads") {
+            self.parameters[reads] = way;
             if let (Some(timeout), Some(_)) = (place("election_timeout"), place("clock_drift")) {
                 // A lease needs a time-out that outlasts a turn.
                 self.parameters[timeout] = 12 * MILLISECOND;

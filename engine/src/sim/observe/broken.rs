@@ -1,6 +1,6 @@
 //! Rules that tests break between a node and its protocol.
 
-use synod_protocols::protocol::{Config, Context, Input, Protocol};
+use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Role};
 use synod_protocols::types::{Payload, ReplicaId, Replicas};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
@@ -11,6 +11,8 @@ use super::{Observed, Watch};
 #[derive(Debug)]
 pub(super) struct Broken<P: Protocol> {
     replicas: usize,
+    /// Whether gets come to any replica.
+    any_serves: bool,
     /// One that has promised nothing, to answer for one that has lost what it promised.
     impostor: Option<P>,
     /// A record that is replayed when the next one comes.
@@ -21,7 +23,8 @@ impl<P: Protocol> Broken<P> {
     pub(super) fn new(config: &Config) -> Self {
         let answers = matches!(Mutation::get(), Some(Mutation::AnswersWhileLost(_)));
         let impostor = (config.lost && answers).then(|| P::new(&whole(config)));
-        Self { replicas: config.replicas, impostor, waiting: None }
+        let any_serves = matches!(P::reads(&config.parameters), Reads::OfAny | Reads::Behind);
+        Self { replicas: config.replicas, any_serves, impostor, waiting: None }
     }
 }
 
@@ -48,6 +51,21 @@ fn bit_of<M: Wire>(input: &Input<M>) -> u32 {
 }
 
 impl<P: Protocol> Observed<P> {
+    /// Whether gets were answered, so that the protocol does not see them.
+    pub(super) fn serve_broken<C: Context<Self>>(
+        &self,
+        input: &Input<P::Message>,
+        cx: &mut C,
+    ) -> bool {
+        let Input::Reads(gets) = input else { return false };
+        let serves = Mutation::ServesAtOnce.is_on()
+            && (self.protocol.role() == Role::Leader || self.broken.any_serves);
+        if serves {
+            cx.serve(*gets);
+        }
+        serves
+    }
+
     /// The record to replay now, if there is one.
     pub(super) fn replay_broken<C: Context<Self>>(
         &mut self,
