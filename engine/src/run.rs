@@ -19,12 +19,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel;
+use hdrhistogram::Histogram;
 use synod_results::check::{self, HistoryFile, Verdict};
 use synod_results::environment::Environment;
 use synod_results::hgrm;
+use synod_results::history::HistoryError;
 use synod_results::run_folder::{PartFolder, RunFolder};
+use synod_results::service;
 use synod_results::summary::{ProtocolResult, SCHEMA_VERSION, Summary};
-use synod_workloads::{ProtocolChoice, Workload};
+use synod_workloads::{Arrival, ProtocolChoice, Workload};
 
 use self::ceiling::Ceiling;
 use self::faults::{Moment, Schedule};
@@ -207,8 +210,10 @@ impl Single<'_> {
         let history = HistoryFile::new(&self.part.history());
         faults::note_gaps(&mut ran.faults, &history, ran.start_ns, &self.workload.phases)
             .map_err(|error| error.to_string())?;
+        let service = self.service(&history, ran.start_ns).map_err(|error| error.to_string())?;
         let whole = ran.trouble.is_none();
         let result = measure::result(Observed {
+            service,
             workload: self.workload,
             protocol: self.protocol,
             repeat: self.repeat,
@@ -401,6 +406,20 @@ impl Single<'_> {
             WATCHDOG_NS / 1_000_000_000,
             alive.join(", "),
         ))
+    }
+
+    /// How long operations took once they were sent, if that is not how they are timed anyway.
+    fn service(
+        &self,
+        history: &HistoryFile,
+        start_ns: u64,
+    ) -> Result<Option<Histogram<u64>>, HistoryError> {
+        if matches!(self.workload.load.arrival, Arrival::Closed { .. }) {
+            return Ok(None);
+        }
+        let phases = &self.workload.phases;
+        let from_ns = start_ns + phases.warm_up_ns;
+        service::times(history, &(from_ns..from_ns + phases.measure_ns)).map(Some)
     }
 
     fn check(&self) -> Result<Verdict, String> {

@@ -21,6 +21,7 @@ mod random;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod service;
 pub mod statistics;
 pub mod suite;
 pub mod suite_table;

@@ -83,6 +83,9 @@ pub struct ProtocolResult {
     pub measured_seconds: f64,
     /// All answered operations.
     pub overall: LatencySummary,
+    /// The same from when they were sent, if the load went by the clock ([`crate::service`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<LatencySummary>,
     /// The same by kind, under [`Kind::name`].
     pub kinds: BTreeMap<String, LatencySummary>,
     /// Second by second.

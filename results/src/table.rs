@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::summary::{Fault, ProtocolResult, Summary};
+use crate::summary::{Fault, LatencySummary, ProtocolResult, Summary};
 use crate::units;
 
 /// No line is wider.
@@ -57,6 +57,14 @@ const ROWS_OF_DOUBT: [Row; 2] = [
     },
 ];
 
+/// The row of loads that go by the clock: what the latency would be without the time in which an
+/// operation waited for a client that could send it.
+const ROW_OF_SERVICE: Row = Row {
+    name: "p99 once sent",
+    figure: |r| r.service.as_ref().and_then(LatencySummary::p99),
+    print: units::nanoseconds,
+};
+
 fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
     let counters = &result.counters;
     (counters.doubts > 0).then(|| counters.doubt_ns as f64 / counters.doubts as f64)
@@ -79,7 +87,8 @@ pub fn render(summary: &Summary, colors: bool) -> String {
         let mut header = vec![String::new()];
         header.extend(some.iter().map(|(label, _)| (*label).to_owned()));
         let is_known = |row: &&Row| some.iter().any(|(_, all)| spread(row.figure, all).is_some());
-        let rows = ROWS.iter().chain(ROWS_OF_DOUBT.iter().filter(is_known)).map(|row| {
+        let more = ROWS_OF_DOUBT.iter().chain([&ROW_OF_SERVICE]).filter(is_known);
+        let rows = ROWS.iter().chain(more).map(|row| {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });

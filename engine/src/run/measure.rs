@@ -1,5 +1,6 @@
 //! From what was observed to what the result says.
 
+use hdrhistogram::Histogram;
 use synod_results::check::{Consistency, Verdict};
 use synod_results::summary::{
     self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
@@ -23,6 +24,8 @@ pub(super) struct Observed<'a> {
     pub(super) start_ns: u64,
     pub(super) noticed: &'a [Noticed],
     pub(super) written: &'a Written,
+    /// How long operations took once they were sent, where that is told.
+    pub(super) service: Option<Histogram<u64>>,
     /// For each replica what it said, each time for each group.
     pub(super) logs: Vec<Vec<Vec<Status>>>,
     pub(super) faults: Vec<Fault>,
@@ -70,6 +73,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         },
         measured_seconds,
         overall: LatencySummary::of(&overall, measured_seconds),
+        service: observed.service.as_ref().map(|times| LatencySummary::of(times, measured_seconds)),
         kinds: LatencySummary::by_kind(totals, measured_seconds),
         series: observed.written.seconds.clone(),
         threads,

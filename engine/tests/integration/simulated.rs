@@ -95,6 +95,18 @@ fn groups_and_load_threads_are_machines_of_their_own() {
     }
 }
 
+#[test]
+fn a_stall_is_seen_in_full_and_hidden_from_who_measures_from_the_sending() {
+    let summary = simulate("faults/stall.yaml", &[]);
+    let result = &summary.results[0];
+    // Of 20 s, 1.4 s stall: one in a hundred waits for more than 1.4 s less 0.2 s.
+    assert!(result.overall.p99_ns.abs_diff(1_200_000_000) < 12_000_000, "{:?}", result.overall);
+    // In the mean the square of the stall, over twice the window.
+    assert!((result.overall.mean_ns / 1e6 - 49.0).abs() < 1.0, "{:?}", result.overall);
+    let service = result.service.as_ref().expect("the load goes by the clock");
+    assert!(service.p99_ns * 50 < result.overall.p99_ns, "{service:?}");
+}
+
 /// Three replicas with such quorums, a few hot keys, and links that are slow and overtake each other.
 fn quorums(parameters: &str) -> Summary {
     stale_prone(&format!("quorum: {{ {parameters} }}"))
