@@ -8,7 +8,7 @@
 //! 4. [`answers`]: what clients are told.
 
 use crate::command::Command;
-use crate::types::{ReplicaId, Replicas};
+use crate::types::{Ballot, ReplicaId, Replicas};
 use crate::wire_enum;
 
 pub mod answers;
@@ -52,6 +52,40 @@ wire_enum! {
             coordinator: ReplicaId,
             /// The latest of these rounds.
             round: u64,
+        },
+        /// An acceptor of Paxos Commit takes part in no ballot of a round below this one.
+        Promised = 7 {
+            /// Whose round it is.
+            leader: ReplicaId,
+            /// The round.
+            round: u64,
+            /// The ballot.
+            ballot: Ballot,
+            /// The resource managers that need its outcome.
+            waiting: Replicas,
+        },
+        /// An acceptor of Paxos Commit has accepted in all instances of a round; what the votes come to is
+        /// the payload.
+        Accepted = 8 {
+            /// Whose round it is.
+            leader: ReplicaId,
+            /// The round.
+            round: u64,
+            /// The ballot.
+            ballot: Ballot,
+            /// The resource managers that need its outcome.
+            waiting: Replicas,
+            /// The leader's rounds before this one are over for itself.
+            closed_before: u64,
+            /// The acceptor has forgotten all rounds of the leader before this one.
+            forgotten_before: u64,
+        },
+        /// Rounds of a leader before this one are over for itself.
+        Closed = 9 {
+            /// The leader.
+            leader: ReplicaId,
+            /// Its first round that may not be over.
+            closed_before: u64,
         },
     }
 }

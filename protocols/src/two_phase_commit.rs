@@ -210,6 +210,9 @@ impl Protocol for TwoPhaseCommit {
             Record::Prepared { .. } | Record::Finished {} | Record::Heard { .. } => {
                 self.manager.replay(record, payload, cx);
             }
+            Record::Promised { .. } | Record::Accepted { .. } | Record::Closed { .. } => {
+                unreachable!("records of Paxos Commit");
+            }
         }
     }
 
@@ -247,10 +250,10 @@ impl Protocol for TwoPhaseCommit {
             Input::Timeout => {
                 self.ask_again(cx);
                 self.tell_again(cx);
-                self.manager.ask(cx.now(), |coordinator, round| {
+                while let Some((coordinator, round)) = self.manager.overdue(cx.now()) {
                     // A question promises nothing.
                     cx.send_now(coordinator, Message::Inquire { round }, Payload::EMPTY);
-                });
+                }
             }
             Input::Installed { .. } => {}
         }

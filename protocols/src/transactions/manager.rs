@@ -60,7 +60,7 @@ pub struct Manager {
 const SCRATCH_BYTES: usize = 64 << 10;
 
 impl Manager {
-    /// One that remembers nothing. It asks for an outcome after `retry_ns`, and again.
+    /// One that remembers nothing. An outcome is overdue after `retry_ns`, and again.
     #[must_use]
     pub fn new(config: &Config, retry_ns: u64) -> Self {
         let rounds_max = config.replicas * config.window;
@@ -81,7 +81,7 @@ impl Manager {
         }
     }
 
-    /// Takes in a record of an earlier life, if it is of a resource manager.
+    /// Takes in a record of a resource manager's earlier life.
     pub fn replay<P: Protocol, C: Context<P>>(
         &mut self,
         record: Record,
@@ -114,7 +114,7 @@ impl Manager {
                 self.outcomes.clear();
             }
             Record::Heard { coordinator, round } => self.note_heard(coordinator, round),
-            _ => {}
+            _ => unreachable!("no resource manager wrote it"),
         }
     }
 
@@ -348,20 +348,19 @@ impl Manager {
         self.finished_before[coordinator.index()]
     }
 
-    /// Passes on, with its coordinator, each round whose outcome is overdue.
-    pub fn ask(&mut self, now: Time, mut ask: impl FnMut(ReplicaId, u64)) {
+    /// The next round whose outcome is overdue, with its coordinator: each once, and again after a while.
+    pub fn overdue(&mut self, now: Time) -> Option<(ReplicaId, u64)> {
         if now < self.ask_at {
-            return;
+            return None;
         }
-        for it in &mut self.prepared {
-            if now.since(it.at) >= self.retry_ns {
-                it.at = now;
-                it.since = it.since.or(Some(now));
-                ask(it.coordinator, it.round);
-            }
+        if let Some(it) = self.prepared.iter_mut().find(|it| now.since(it.at) >= self.retry_ns) {
+            it.at = now;
+            it.since = it.since.or(Some(now));
+            return Some((it.coordinator, it.round));
         }
         let next = self.prepared.iter().map(|it| it.at + self.retry_ns).min();
         self.ask_at = next.unwrap_or(Time::NEVER);
+        None
     }
 
     /// When an outcome may be overdue.
