@@ -35,8 +35,9 @@
 //! * Votes go to the first F+1 acceptors. When the leader lacks something it asks for the votes again, and
 //!   they go to all; if that does not help either, it takes its round over itself ([`leader`]).
 //! * Acceptors forget a round when its managers have the outcome durably, and its leader needs it no more.
-//!   Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask. They forget
-//!   an aborted round as soon as its leader has: then they do not vote in ballot 0 of it again.
+//!   Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask. So they keep
+//!   the rounds, also aborted ones, of a manager that is down; therefore a leader refuses at once what
+//!   concerns a manager for which it keeps too many ([`leader`]).
 
 pub mod acceptor;
 pub mod leader;
@@ -209,7 +210,8 @@ const TAKEOVER_TIMEOUT: usize = 2;
 const FAULTS: usize = 3;
 const FASTER: usize = 4;
 
-/// Rounds of its own that an acceptor may not have forgotten, for each one that may be on its way.
+/// Rounds of its own that a leader may not have forgotten as an acceptor, for each one that may be on its
+/// way. Those that it waits for in vain are not among them: see [`leader`].
 const KEPT_PER_ROUND: usize = 4;
 
 /// Room for what one round says of a batch, from the start.
@@ -343,8 +345,8 @@ impl Protocol for PaxosCommit {
     }
 
     fn room(&self) -> usize {
-        let kept = self.instances.iter().filter(|it| it.leader == self.id).count();
-        let remembers_too_much = kept >= KEPT_PER_ROUND * self.window;
+        let own = self.instances.iter().filter(|it| it.leader == self.id && !it.has_asked);
+        let remembers_too_much = own.count() >= KEPT_PER_ROUND * self.window;
         if self.ready && !remembers_too_much { self.window - self.rounds.open() } else { 0 }
     }
 

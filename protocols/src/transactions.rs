@@ -75,17 +75,8 @@ wire_enum! {
             ballot: Ballot,
             /// The resource managers that need its outcome.
             waiting: Replicas,
-            /// The leader's rounds before this one are over for itself.
-            closed_before: u64,
             /// The acceptor has forgotten all rounds of the leader before this one.
             forgotten_before: u64,
-        },
-        /// Rounds of a leader before this one are over for itself.
-        Closed = 9 {
-            /// The leader.
-            leader: ReplicaId,
-            /// Its first round that may not be over.
-            closed_before: u64,
         },
     }
 }

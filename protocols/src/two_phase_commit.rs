@@ -210,7 +210,7 @@ impl Protocol for TwoPhaseCommit {
             Record::Prepared { .. } | Record::Finished {} | Record::Heard { .. } => {
                 self.manager.replay(record, payload, cx);
             }
-            Record::Promised { .. } | Record::Accepted { .. } | Record::Closed { .. } => {
+            Record::Promised { .. } | Record::Accepted { .. } => {
                 unreachable!("records of Paxos Commit");
             }
         }

@@ -26,10 +26,10 @@ pub struct Instances {
     pub(super) waiting: Replicas,
     /// Whether the leader may need it, too.
     leader_waits: bool,
-    /// Whether all transactions are known to abort.
-    pub(super) is_aborted: bool,
     /// When the acceptor heard of the round, or has asked whether it may forget it.
     asked_at: Time,
+    /// Whether it has asked.
+    pub(super) has_asked: bool,
 }
 
 impl Instances {
@@ -45,8 +45,8 @@ impl Instances {
             votes: [Payload::EMPTY; REPLICAS_MAX],
             waiting,
             leader_waits: true,
-            is_aborted: false,
             asked_at: at,
+            has_asked: false,
         }
     }
 
@@ -109,10 +109,6 @@ impl PaxosCommit {
         if leader == self.id {
             self.note_vote(from, round, vote, cx);
         }
-        if round < self.closed_before[leader.index()] && self.place_of(leader, round).is_none() {
-            // It may have been forgotten, and then it is not voted on again.
-            return;
-        }
         let place = self.find(leader, round, managers, cx.now());
         let it = &mut self.instances[place];
         if it.accepted == Some(Ballot::ZERO) {
@@ -171,6 +167,9 @@ impl PaxosCommit {
         cx: &mut C,
     ) {
         let Some(place) = self.place_of_ballot(from, leader, round, ballot, cx) else { return };
+        if from != self.id {
+            self.postpone(leader, round, cx.now());
+        }
         let it = &mut self.instances[place];
         if ballot > it.promised {
             it.promised = ballot;
@@ -236,8 +235,8 @@ impl PaxosCommit {
         *finished = finished_before.max(*finished);
     }
 
-    /// Forgets rounds of a leader that nobody needs any more. If all abort, that is so as soon as the
-    /// leader has closed the round: who asks then finds free instances, which get aborted.
+    /// Forgets rounds of a leader that nobody needs any more: not even those that abort sooner, because
+    /// one acceptor may have accepted in ballot 0 what was not chosen.
     pub(super) fn forget<C: Context<Self>>(&mut self, leader: ReplicaId, cx: &mut C) {
         let closed_before = self.closed_before[leader.index()];
         let finished_before = self.finished_before[leader.index()];
@@ -245,7 +244,6 @@ impl PaxosCommit {
             if it.leader != leader {
                 return true;
             }
-            let is_closed = it.round < closed_before;
             let mut finished = Replicas::NONE;
             for manager in it.waiting.iter() {
                 if it.round < finished_before[manager.index()] {
@@ -253,8 +251,8 @@ impl PaxosCommit {
                 }
             }
             it.waiting = it.waiting.without(finished);
-            it.leader_waits &= !is_closed;
-            let is_over = it.waiting.is_empty() && !it.leader_waits || it.is_aborted && is_closed;
+            it.leader_waits &= it.round >= closed_before;
+            let is_over = it.waiting.is_empty() && !it.leader_waits;
             if is_over {
                 it.release(cx);
             }
@@ -273,7 +271,7 @@ impl PaxosCommit {
             if now.since(it.asked_at) < patience_ns {
                 return true;
             }
-            it.asked_at = now;
+            (it.asked_at, it.has_asked) = (now, true);
             if it.is_forgettable() {
                 it.release(cx);
                 return false;

@@ -9,14 +9,28 @@ use crate::types::{Payload, ReplicaId};
 impl PaxosCommit {
     /// Everybody that has a part in the batch executes it and votes.
     pub(super) fn begin<C: Context<Self>>(&mut self, batch: Payload, cx: &mut C) {
+        let managers = concerned(batch, self.replicas, cx);
+        if managers.iter().any(|manager| self.waits_in_vain(manager)) {
+            refuse(batch, cx);
+            return;
+        }
         let place = self.rounds.free_place().expect("there is room");
         // Once as the requests, once as the question.
         cx.retain(batch);
         cx.retain(batch);
         self.rounds.begin(place, self.life, (), batch, batch, cx.now());
-        self.rounds[place].participants = concerned(batch, self.replicas, cx);
+        self.rounds[place].participants = managers;
         self.ask(place, cx);
         self.forget(self.id, cx);
+    }
+
+    /// Whether too many rounds are kept for a manager that does not say that it has their outcome. It is
+    /// most likely down.
+    fn waits_in_vain(&self, manager: ReplicaId) -> bool {
+        let kept = self.instances.iter().filter(|it| {
+            it.leader == self.id && it.has_asked && it.waiting.contains(manager)
+        });
+        kept.count() >= self.window
     }
 
     fn ask<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {

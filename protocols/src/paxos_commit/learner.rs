@@ -15,6 +15,8 @@ pub struct Tally {
     pub ballot: Ballot,
     /// The acceptors.
     pub accepted: Replicas,
+    /// What they have accepted.
+    pub outcome: Payload,
 }
 
 impl PaxosCommit {
@@ -32,9 +34,12 @@ impl PaxosCommit {
         }
         let is_it = |it: &Tally| (it.leader, it.round, it.ballot) == (leader, round, ballot);
         let place = self.tallies.iter().position(is_it).unwrap_or_else(|| {
-            self.tallies.push(Tally { leader, round, ballot, accepted: Replicas::NONE });
+            cx.retain(outcome);
+            self.tallies.push(Tally { leader, round, ballot, accepted: Replicas::NONE, outcome });
             self.tallies.len() - 1
         });
+        let first = cx.bytes(self.tallies[place].outcome);
+        assert_eq!(cx.bytes(outcome), first, "one ballot is for two values");
         self.tallies[place].accepted.insert(from);
         if self.tallies[place].accepted.len() >= self.majority() {
             self.tell(leader, round, ballot, outcome, cx);
@@ -82,11 +87,13 @@ impl PaxosCommit {
             let place = self.rounds.place_of(round).expect("it is open");
             self.close(place, outcome, cx);
         }
-        self.tallies.retain(|it| (it.leader, it.round) != (leader, round));
+        self.tallies.retain(|it| {
+            let is_over = (it.leader, it.round) == (leader, round);
+            if is_over {
+                cx.release(it.outcome);
+            }
+            !is_over
+        });
         self.end_take_over(leader, round, cx);
-        if let Some(place) = self.place_of(leader, round) {
-            self.instances[place].is_aborted |= outcome.is_empty();
-            self.forget(leader, cx);
-        }
     }
 }

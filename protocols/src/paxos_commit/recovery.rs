@@ -20,8 +20,7 @@ impl PaxosCommit {
                 let it = &mut self.instances[place];
                 it.promised = ballot.max(it.promised);
             }
-            Record::Accepted { leader, round, ballot, waiting, closed_before, forgotten_before } => {
-                self.note_bounds(self.id, leader, closed_before, 0);
+            Record::Accepted { leader, round, ballot, waiting, forgotten_before } => {
                 self.forget_before(leader, forgotten_before, cx);
                 let place = self.find(leader, round, waiting, Time(0));
                 let it = &mut self.instances[place];
@@ -31,9 +30,6 @@ impl PaxosCommit {
                     cx.retain(payload);
                     cx.release(core::mem::replace(&mut it.outcome, payload));
                 }
-            }
-            Record::Closed { leader, closed_before } => {
-                self.note_bounds(self.id, leader, closed_before, 0);
             }
             Record::Prepared { .. } | Record::Finished {} | Record::Heard { .. } => {
                 self.manager.replay(record, payload, cx);
@@ -58,20 +54,13 @@ impl PaxosCommit {
     pub(super) fn log_accepted<C: Context<Self>>(&self, place: usize, cx: &mut C) {
         let Instances { leader, round, accepted, outcome, waiting, .. } = self.instances[place];
         let ballot = accepted.expect("it has accepted");
-        let closed_before = self.closed_before[leader.index()];
         let theirs = self.instances.iter().filter(|it| it.leader == leader);
         let forgotten_before = theirs.map(|it| it.round).min().expect("this one is kept");
-        cx.append(
-            Record::Accepted { leader, round, ballot, waiting, closed_before, forgotten_before },
-            outcome,
-        );
+        let accepted = Record::Accepted { leader, round, ballot, waiting, forgotten_before };
+        cx.append(accepted, outcome);
     }
 
     pub(super) fn checkpoint_acceptor<C: Context<Self>>(&self, cx: &mut C) {
-        for (leader, &closed_before) in (0..).map(ReplicaId).zip(&self.closed_before[..self.replicas])
-        {
-            cx.append(Record::Closed { leader, closed_before }, Payload::EMPTY);
-        }
         for (place, it) in self.instances.iter().enumerate() {
             let Instances { leader, round, promised: ballot, accepted, waiting, .. } = *it;
             if accepted.is_some() {

@@ -23,6 +23,9 @@ pub struct TakeOver {
     outcome: Payload,
     /// Whether phase 2 has begun.
     proposes: bool,
+    /// For how long the next ballot is given a chance: twice as long as the one before, because each costs
+    /// acceptors two writes, and slow disks must come to an end with them.
+    patience_ns: u64,
     /// When the next ballot is opened.
     pub(super) at: Time,
 }
@@ -42,6 +45,7 @@ impl PaxosCommit {
             found: None,
             outcome: Payload::EMPTY,
             proposes: false,
+            patience_ns: self.takeover_timeout_ns,
             at,
         });
     }
@@ -73,13 +77,13 @@ impl PaxosCommit {
             if self.take_overs[place].at > cx.now() {
                 continue;
             }
-            let patience_ns = self.takeover_timeout_ns + cx.random() % self.takeover_timeout_ns;
             let (id, life, is_ready) = (self.id, self.life, self.ready);
             let it = &mut self.take_overs[place];
-            it.at = cx.now() + patience_ns;
+            it.at = cx.now() + (it.patience_ns + cx.random() % it.patience_ns);
             if !is_ready {
                 continue;
             }
+            it.patience_ns = (2 * it.patience_ns).min(PATIENCE_MAX * self.takeover_timeout_ns);
             it.ballot = above(it.ballot.max(it.rejected_by), life, id);
             (it.promised, it.found, it.proposes) = (Replicas::NONE, None, false);
             cx.release(core::mem::take(&mut it.outcome));
@@ -109,6 +113,10 @@ impl PaxosCommit {
         if it.proposes || !it.promised.insert(from) {
             return;
         }
+        if accepted.is_some() && accepted == it.found {
+            let found = cx.bytes(it.outcome);
+            assert_eq!(cx.bytes(outcome), found, "one ballot is for two values");
+        }
         if accepted > it.found {
             it.found = accepted;
             cx.retain(outcome);
@@ -125,6 +133,14 @@ impl PaxosCommit {
         }
     }
 
+    /// Another has taken the round over, and is given the time for it.
+    pub(super) fn postpone(&mut self, leader: ReplicaId, round: u64, now: Time) {
+        let is_it = |it: &&mut TakeOver| (it.leader, it.round) == (leader, round);
+        if let Some(it) = self.take_overs.iter_mut().find(is_it) {
+            it.at = it.at.max(now + it.patience_ns);
+        }
+    }
+
     pub(super) fn on_reject(&mut self, leader: ReplicaId, round: u64, promised: Ballot) {
         let is_it = |it: &&mut TakeOver| (it.leader, it.round) == (leader, round);
         if let Some(it) = self.take_overs.iter_mut().find(is_it) {
@@ -132,6 +148,9 @@ impl PaxosCommit {
         }
     }
 }
+
+/// What the patience with ballots grows to.
+const PATIENCE_MAX: u64 = 8;
 
 /// A ballot above another, which nobody else opens, and its owner in no other life.
 fn above(ballot: Ballot, life: u16, owner: ReplicaId) -> Ballot {

@@ -26,10 +26,7 @@ pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
             vec![mail, abort.saying(&Message::Abort { round })]
         }
         (Mutation::AbortsSome, Message::Commit { round }) => {
-            let mut outcome = mail.payload.shared.to_vec();
-            let first = outcome.iter_mut().find(|bits| **bits != 0).expect("some commit");
-            *first &= *first - 1;
-            let payload = Bytes { shared: outcome.into(), commands: 0 };
+            let payload = Bytes { shared: without_the_first(&mail.payload.shared), commands: 0 };
             vec![Mail { payload, ..mail }.saying(&Message::Commit { round })]
         }
         (Mutation::TakesNoForYes, Message::Prepared { .. }) => {
@@ -41,12 +38,21 @@ pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
 }
 
 /// An outcome in which all transactions of a batch commit.
-fn all_commit() -> Rc<[u8]> {
+pub(super) fn all_commit() -> Rc<[u8]> {
     [u8::MAX; 8].into()
 }
 
+/// An outcome without the first of the transactions that commit.
+pub(super) fn without_the_first(outcome: &[u8]) -> Rc<[u8]> {
+    let mut outcome: Rc<[u8]> = outcome.into();
+    let bits = Rc::make_mut(&mut outcome).iter_mut().find(|bits| **bits != 0);
+    let bits = bits.expect("some commit");
+    *bits &= *bits - 1;
+    outcome
+}
+
 /// Votes without a no.
-fn all_yes(mut votes: Vec<u8>) -> Vec<u8> {
+pub(super) fn all_yes(mut votes: Vec<u8>) -> Vec<u8> {
     let word = |bytes: &[u8]| usize::from(bytes[0]) | usize::from(bytes[1]) << 8;
     let mut at = 8 + word(&votes);
     votes[8..at].fill(u8::MAX);
