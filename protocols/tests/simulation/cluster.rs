@@ -240,10 +240,6 @@ impl<P: Protocol> Cluster<P> {
         }
         let from = self.replicas[index].config.id;
         for (to, packet) in output.packets {
-            if std::env::var_os("SYNOD_TRACE").is_some() && let Packet::Message { message, payload } = &packet {
-                use synod_protocols::wire::Wire;
-                println!("TRACE {} life {} {from} -> {to} {:?} {:?}", self.now / 1000, self.replicas[index].lives, P::Message::decode(message).unwrap(), &payload.shared[..payload.shared.len().min(16)]);
-            }
             self.check_proposal(&packet);
             if to == from {
                 // What a replica tells itself cannot get lost while it lives, nor overtake.

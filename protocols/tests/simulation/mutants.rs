@@ -414,14 +414,16 @@ const PAXOS_COMMIT: &[Row] = &[
 
 /// What only shows where replicas take rounds over that are still on their way: too early for progress.
 const PAXOS_COMMIT_OF_TAKE_OVERS: &[Row] = &[
-    ("promises before the disk", Mutation::SendsKindEarly(4), SAFETY),
-    ("lives before the disk", Mutation::SendsKindEarly(12), SAFETY),
     ("forgets that it voted no", Mutation::ForgetsRecords(6), SAFETY),
-    ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
     ("checkpoint without votes", Mutation::CheckpointsWithout(6), SAFETY),
-    ("checkpoint without promises", Mutation::CheckpointsWithout(7), SAFETY),
     ("counts repeated promises", Mutation::CountsRepeats(4), SAFETY),
     ("votes below its promise", Mutation::VotesBelowPromise, SAFETY),
+];
+
+/// What only an acceptor that comes and goes, and that all others need, brings about.
+const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
+    ("promises before the disk", Mutation::SendsKindEarly(4), SAFETY),
+    ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
 ];
 
 /// What only leaders that are cut off, and come back, bring about.
@@ -466,6 +468,9 @@ fn mutants() -> Vec<Mutant> {
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
     let take_overs = PAXOS_COMMIT_OF_TAKE_OVERS;
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", take_overs, impatient));
+    let flapping = |seed| Plan::draw::<PaxosCommit>(seed * 8 + 3).impatient();
+    let promises = PAXOS_COMMIT_OF_PROMISES;
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", promises, flapping));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));

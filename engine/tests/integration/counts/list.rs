@@ -91,6 +91,11 @@ const STAGES: &[(&str, Stage, Stage)] = &[
         ("faults/in_doubt.yaml", "while a coordinator is down others keep its locks"),
     ),
     (
+        "paxos_commit",
+        ("faults/in_doubt.yaml", "while a coordinator is down others soon take its rounds over"),
+        ("compare/all.yaml", "two messages and a write more for each operation by itself"),
+    ),
+    (
         "quorum",
         ("ycsb/c.yaml", "gets take one round and no disk, at any replica"),
         ("wan/three_regions.yaml", "puts go the long way twice"),
