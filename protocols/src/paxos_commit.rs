@@ -327,7 +327,9 @@ impl Protocol for PaxosCommit {
             }
             Input::Requests(batch) => self.begin(batch, cx),
             Input::Reads(_) => unreachable!("gets come among all requests"),
-            Input::Message { from, message, payload } => self.on_message(from, message, payload, cx),
+            Input::Message { from, message, payload } => {
+                self.on_message(from, message, payload, cx)
+            }
             Input::Timeout => {
                 self.ask_again(cx);
                 self.inquire(cx);

@@ -375,7 +375,8 @@ impl TwoPhaseCommit {
     fn on_decided<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
         reply(&self.rounds[place], self.replicas, &mut self.scratch, cx);
         let it = &mut self.rounds[place];
-        let (round, waiting, outcome, told_at) = (it.name(), it.participants, it.question, cx.now());
+        let (round, waiting, outcome, told_at) =
+            (it.name(), it.participants, it.question, cx.now());
         cx.retain(outcome);
         self.unfinished.push(Unfinished { round, waiting, outcome, told_at });
         self.tell_at = self.tell_at.min(told_at + self.retry_ns);

@@ -414,7 +414,8 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Unit::Flag => random.below(2),
                 protocol::Unit::Choice(options) => random.below(options.len() as u64),
             };
-            let default = if parameter.name == "faults" { default.min(faults_max) } else { default };
+            let default =
+                if parameter.name == "faults" { default.min(faults_max) } else { default };
             let drawn = if chance(random, 30) { other } else { default };
             // Without random waits proposers may stop each other for ever, and progress is asked for.
             let drawn = if parameter.name == "randomised_backoff" { default } else { drawn };

@@ -57,7 +57,7 @@ fn operations_on_the_engine_cost_what_papers_say() {
     thread::scope(|scope| {
         for forms in FORMS.chunks(2) {
             let possible = forms.iter().filter(|form| form.replicas_min <= 3);
-            scope.spawn(|| possible.for_each(on_the_engine));
+            scope.spawn(move || possible.for_each(on_the_engine));
         }
     });
 }

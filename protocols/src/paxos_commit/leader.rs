@@ -1,6 +1,6 @@
 //! The leader of a round: asks for the votes, and answers its clients.
 
-use super::{Message, PaxosCommit};
+use super::{KEPT_PER_ROUND, Message, PaxosCommit};
 use crate::protocol::Context;
 use crate::transactions::answers::{concerned, refuse, reply};
 use crate::transactions::items::intersect;
@@ -27,10 +27,11 @@ impl PaxosCommit {
     /// Whether too many rounds are kept for a manager that does not say that it has their outcome. It is
     /// most likely down.
     fn waits_in_vain(&self, manager: ReplicaId) -> bool {
-        let kept = self.instances.iter().filter(|it| {
-            it.leader == self.id && it.has_asked && it.waiting.contains(manager)
-        });
-        kept.count() >= self.window
+        let kept = self
+            .instances
+            .iter()
+            .filter(|it| it.leader == self.id && it.has_asked && it.waiting.contains(manager));
+        kept.count() >= KEPT_PER_ROUND * self.window
     }
 
     fn ask<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {

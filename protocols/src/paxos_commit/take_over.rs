@@ -108,7 +108,8 @@ impl PaxosCommit {
         cx: &mut C,
     ) {
         let majority = self.majority();
-        let is_it = |it: &&mut TakeOver| (it.leader, it.round, it.ballot) == (leader, round, ballot);
+        let is_it =
+            |it: &&mut TakeOver| (it.leader, it.round, it.ballot) == (leader, round, ballot);
         let Some(it) = self.take_overs.iter_mut().find(is_it) else { return };
         if it.proposes || !it.promised.insert(from) {
             return;

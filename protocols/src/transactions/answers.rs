@@ -85,12 +85,7 @@ impl Votes {
     }
 
     /// The vote on the next part.
-    fn next<P: Protocol>(
-        &mut self,
-        key: u64,
-        replicas: usize,
-        cx: &impl Context<P>,
-    ) -> Answer {
+    fn next<P: Protocol>(&mut self, key: u64, replicas: usize, cx: &impl Context<P>) -> Answer {
         let owner = owner(key, replicas).index();
         let (answer, next) =
             Answer::read(cx.bytes(self.answers[owner]), self.answers[owner], self.at[owner]);

@@ -157,7 +157,7 @@ fn promise(protocol: &ProtocolSpec) -> Vec<String> {
 }
 
 fn cost(form: &Form) -> Vec<String> {
-    let Form { protocol, with, operation, cost } = form;
+    let Form { protocol, with, operation, cost, .. } = form;
     let operation =
         if with.is_empty() { (*operation).to_owned() } else { format!("{operation}, `{with}`") };
     let counts = [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());

@@ -42,10 +42,7 @@ pub(super) fn misread(
             let accepted = with(outcome).saying(&Message::Phase2b { leader, round, ballot });
             vec![mail, accepted]
         }
-        (
-            Mutation::ForgetsTooEarly,
-            Message::Prepared { leader, round, managers, .. },
-        ) => {
+        (Mutation::ForgetsTooEarly, Message::Prepared { leader, round, managers, .. }) => {
             let (closed_before, finished_before) = (round, round + 1);
             let prepared =
                 Message::Prepared { leader, round, managers, closed_before, finished_before };
