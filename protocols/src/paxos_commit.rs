@@ -34,6 +34,9 @@
 //!   vote, its client hears nothing of a commit, as if the leader had crashed.
 //! * Votes go to the first F+1 acceptors. When the leader lacks something it asks for the votes again, and
 //!   they go to all; if that does not help either, it takes its round over itself ([`leader`]).
+//! * The number of a ballot has that of the life of its owner, which is durable before the first, so that
+//!   none is opened twice, and none is written down by who opens it. Each ballot of a take-over is given
+//!   twice the time of the one before ([`take_over`]).
 //! * Acceptors forget a round when its managers have the outcome durably, and its leader needs it no more.
 //!   Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask. So they keep
 //!   the rounds, also aborted ones, of a manager that is down; therefore a leader refuses at once what
