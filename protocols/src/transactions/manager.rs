@@ -114,7 +114,11 @@ impl Manager {
                 self.outcomes.clear();
             }
             Record::Heard { coordinator, round } => self.note_heard(coordinator, round),
-            _ => unreachable!("no resource manager wrote it"),
+            Record::Life { .. }
+            | Record::Committed { .. }
+            | Record::Ended {}
+            | Record::Promised { .. }
+            | Record::Accepted { .. } => unreachable!("no resource manager wrote it"),
         }
     }
 

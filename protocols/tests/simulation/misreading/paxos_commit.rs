@@ -82,15 +82,14 @@ pub(super) fn misread(
 
 /// The highest ballot of a round that an acceptor has promised.
 fn promised(disk: &Disk, of: ReplicaId, name: u64) -> Ballot {
-    let ballots = disk.log().iter().map(|logged| {
-        match Record::decode(&logged.record).expect("what was encoded") {
-            Record::Promised { leader, round, ballot, .. }
-            | Record::Accepted { leader, round, ballot, .. }
-                if (leader, round) == (of, name) =>
-            {
-                ballot
-            }
-            _ => Ballot::ZERO,
+    let ballots = disk.log().iter().filter_map(|logged| {
+        let record = Record::decode(&logged.record).expect("what was encoded");
+        if let Record::Promised { leader, round, ballot, .. }
+        | Record::Accepted { leader, round, ballot, .. } = record
+        {
+            ((leader, round) == (of, name)).then_some(ballot)
+        } else {
+            None
         }
     });
     ballots.max().unwrap_or(Ballot::ZERO)
