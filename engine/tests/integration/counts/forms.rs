@@ -80,10 +80,8 @@ impl Cost {
         if self.by_leader {
             self.messages.to_string()
         } else {
-            match self.messages.twice() {
-                twice @ ReplicasLess(..) => format!("({twice})/N"),
-                twice => format!("{twice}/N"),
-            }
+            let twice = self.messages.twice();
+            if let ReplicasLess(..) = twice { format!("({twice})/N") } else { format!("{twice}/N") }
         }
     }
 }
