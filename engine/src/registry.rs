@@ -3,6 +3,7 @@
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{self, Protocol, Reads, Service};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -27,7 +28,7 @@ pub trait Visit {
 }
 
 /// The names of all protocols, in the order in which people should meet them.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     Unreplicated::NAME,
     Paxos::NAME,
     MultiPaxos::NAME,
@@ -37,6 +38,7 @@ pub const NAMES: [&str; 9] = [
     Abd::NAME,
     Quorum::NAME,
     TwoPhaseCommit::NAME,
+    PaxosCommit::NAME,
 ];
 
 /// Does `what` with the protocol called `name`; `None` when there is none.
@@ -51,6 +53,7 @@ pub fn with_protocol<V: Visit>(name: &str, what: V) -> Option<V::Output> {
         Abd::NAME => Some(what.visit::<Abd>()),
         Quorum::NAME => Some(what.visit::<Quorum>()),
         TwoPhaseCommit::NAME => Some(what.visit::<TwoPhaseCommit>()),
+        PaxosCommit::NAME => Some(what.visit::<PaxosCommit>()),
         _ => None,
     }
 }

@@ -23,6 +23,7 @@ use synod::wal::{FileStorage, WalLimits};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{
     Config, Default as DefaultValue, PARAMETERS_MAX, Protocol, Service,
 };
@@ -126,6 +127,13 @@ fn turns_of_two_phase_commit_take_no_memory() {
     assert_no_allocation::<TwoPhaseCommit>(None, 16);
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<TwoPhaseCommit>(Some(folder.path()), 100);
+}
+
+#[test]
+fn turns_of_paxos_commit_take_no_memory() {
+    assert_no_allocation::<PaxosCommit>(None, 16);
+    let folder = TempDir::new().unwrap();
+    assert_no_allocation::<PaxosCommit>(Some(folder.path()), 100);
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -51,8 +51,7 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 }
 
 /// All protocols; the first has one replica.
-const EVERYBODY: &str =
-    "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit";
+const EVERYBODY: &str = "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit, paxos_commit";
 
 #[test]
 fn every_protocol_in_memory() {
@@ -202,7 +201,12 @@ fn killed_replicas_come_back() {
 fn replicas_without_a_leader_come_back() {
     let faults = "faults: [{ at: 400ms, action: kill, target: random, restart_after: 200ms }]";
     let load = format!("{SMALL}, timeout: 100ms");
-    let summary = assert_linearizable(&workload(SMALL_LOG, "abd, paxos, quorum", &load, faults));
+    let summary = assert_linearizable(&workload(
+        SMALL_LOG,
+        "abd, paxos, quorum, paxos_commit",
+        &load,
+        faults,
+    ));
     assert!(summary.results.iter().all(|result| result.faults.len() == 2));
 }
 

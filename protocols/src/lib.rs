@@ -11,7 +11,8 @@
 //! 4. [`multi_paxos`] and [`abd`]: a log protocol and a register protocol, on [`registers`].
 //!    [`quorum`] is the latter with other quorums, [`paxos`] the former without a leader.
 //! 5. [`raft`], [`viewstamped`] and [`zab`]: a log without holes, on [`log`](mod@log), [`acks`] and [`catch_up`].
-//! 6. [`two_phase_commit`]: transactions over keys of different replicas, on [`transactions`].
+//! 6. [`two_phase_commit`] and [`paxos_commit`]: transactions over keys of different replicas, on
+//!    [`transactions`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,7 @@ pub mod wire;
 pub mod abd;
 pub mod multi_paxos;
 pub mod paxos;
+pub mod paxos_commit;
 pub mod quorum;
 pub mod raft;
 pub mod two_phase_commit;

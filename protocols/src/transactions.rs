@@ -5,11 +5,13 @@
 //! 2. [`locks`]: who may touch which key (two-phase locking without waiting).
 //! 3. [`manager`]: a resource manager, which executes parts of transactions, votes, and keeps what is
 //!    prepared until it hears the outcome.
+//! 4. [`answers`]: what clients are told.
 
 use crate::command::Command;
-use crate::types::{ReplicaId, Replicas};
+use crate::types::{Ballot, ReplicaId, Replicas};
 use crate::wire_enum;
 
+pub mod answers;
 pub mod items;
 pub mod locks;
 pub mod manager;
@@ -33,7 +35,8 @@ wire_enum! {
         /// A resource manager heard outcomes, which are the payload. Never forced: whoever lacks it
         /// asks again.
         Finished = 3 {},
-        /// A coordinator has decided: the payload says which transactions of the round commit.
+        /// A coordinator of Two-Phase Commit has decided: the payload says which transactions of the round
+        /// commit.
         Committed = 4 {
             /// The round.
             round: u64,
@@ -43,12 +46,37 @@ wire_enum! {
         /// Rounds, which are the payload, whose outcome all resource managers have durably. Never
         /// forced, like [`Record::Finished`].
         Ended = 5 {},
-        /// A resource manager has heard of this round of a coordinator, and of none that is later.
+        /// A resource manager votes on no round of a coordinator up to this one any more.
         Heard = 6 {
             /// The coordinator.
             coordinator: ReplicaId,
-            /// Its latest round.
+            /// The latest of these rounds.
             round: u64,
+        },
+        /// An acceptor of Paxos Commit takes part in no ballot of a round below this one.
+        Promised = 7 {
+            /// Whose round it is.
+            leader: ReplicaId,
+            /// The round.
+            round: u64,
+            /// The ballot.
+            ballot: Ballot,
+            /// The resource managers that need its outcome.
+            waiting: Replicas,
+        },
+        /// An acceptor of Paxos Commit has accepted in all instances of a round; what the votes come to is
+        /// the payload.
+        Accepted = 8 {
+            /// Whose round it is.
+            leader: ReplicaId,
+            /// The round.
+            round: u64,
+            /// The ballot.
+            ballot: Ballot,
+            /// The resource managers that need its outcome.
+            waiting: Replicas,
+            /// The acceptor has forgotten all rounds of the leader before this one.
+            forgotten_before: u64,
         },
     }
 }

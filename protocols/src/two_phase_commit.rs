@@ -23,17 +23,16 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::bytes::u64_at;
-use crate::command::{Command, Commands, Op, Reply, Status};
 use crate::protocol::{
     Config, Conflict, Consistency, Context, Default as DefaultValue, Doubt, Input, Parameter,
     Protocol, Role, Service, Unit,
 };
-use crate::registers::command_at_offset;
 use crate::registers::rounds::Rounds;
-use crate::transactions::items::{Answer, Vote, list};
+use crate::transactions::Record;
+use crate::transactions::answers::{concerned, refuse, reply};
+use crate::transactions::items::intersect;
 use crate::transactions::manager::Manager;
-use crate::transactions::{Record, owner, owners};
-use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Replicas, Tag, Time};
+use crate::types::{Payload, ReplicaId, Replicas, Time};
 use crate::wire_enum;
 
 wire_enum! {
@@ -44,13 +43,14 @@ wire_enum! {
             /// The coordinator's name for the batch.
             round: u64,
         },
-        /// The votes, yes or no for each transaction, and what was read. Before them, rounds of whose
-        /// outcome this manager need not be told any more.
+        /// The votes, yes or no for each transaction, and what was read.
         Prepared = 2 {
             /// The round that is voted on.
             round: u64,
+            /// Of the outcomes of rounds before this one the manager need not be told any more.
+            finished_before: u64,
         },
-        /// The transactions whose places are the payload commit, all others of the round abort.
+        /// The transactions that the payload says commit, all others of the round abort.
         Commit = 3 {
             /// The round.
             round: u64,
@@ -93,8 +93,8 @@ struct Unfinished {
     round: u64,
     /// Those that may not have it.
     waiting: Replicas,
-    /// The places of the transactions that committed.
-    places: Payload,
+    /// Which of its transactions did.
+    outcome: Payload,
     /// When they were told.
     told_at: Time,
 }
@@ -195,20 +195,23 @@ impl Protocol for TwoPhaseCommit {
             Record::Committed { round, participants } => {
                 if self.unfinished.iter().all(|it| it.round != round) {
                     cx.retain(payload);
-                    let (waiting, places, told_at) = (participants, payload, Time(0));
-                    self.unfinished.push(Unfinished { round, waiting, places, told_at });
+                    let (waiting, outcome, told_at) = (participants, payload, Time(0));
+                    self.unfinished.push(Unfinished { round, waiting, outcome, told_at });
                 }
             }
             Record::Ended {} => {
                 for at in (0..payload.bytes as usize).step_by(8) {
                     let round = u64_at(cx.bytes(payload), at);
                     if let Some(place) = self.unfinished.iter().position(|it| it.round == round) {
-                        cx.release(self.unfinished.swap_remove(place).places);
+                        cx.release(self.unfinished.swap_remove(place).outcome);
                     }
                 }
             }
             Record::Prepared { .. } | Record::Finished {} | Record::Heard { .. } => {
                 self.manager.replay(record, payload, cx);
+            }
+            Record::Promised { .. } | Record::Accepted { .. } => {
+                unreachable!("records of Paxos Commit");
             }
         }
     }
@@ -226,26 +229,31 @@ impl Protocol for TwoPhaseCommit {
             Input::Reads(_) => unreachable!("gets come among all requests"),
             Input::Message { from, message, payload } => match message {
                 Message::Prepare { round } => {
-                    let answer = self.manager.prepare(from, round, payload, cx);
-                    cx.send(from, Message::Prepared { round }, answer);
-                    cx.release(answer);
+                    let vote = self.manager.prepare(from, round, payload, cx);
+                    if !vote.is_empty() {
+                        let finished_before = self.manager.finished_before(from);
+                        cx.send(from, Message::Prepared { round, finished_before }, vote);
+                    }
+                    cx.release(vote);
                 }
-                Message::Prepared { round } => self.on_prepared(from, round, payload, cx),
+                Message::Prepared { round, finished_before } => {
+                    self.on_prepared(from, round, finished_before, payload, cx);
+                }
                 Message::Commit { round } => self.on_commit(from, round, payload, cx),
                 Message::Abort { round } => {
                     self.manager.finish(from, round, Payload::EMPTY, cx);
                 }
                 Message::Inquire { round } => self.on_inquire(from, round, cx),
-                Message::Acknowledge { round } => self.on_finished(from, round, cx),
+                Message::Acknowledge { round } => self.on_finished(from, |it| it == round, cx),
                 Message::Ready { life } => self.ready |= life == self.life,
             },
             Input::Timeout => {
                 self.ask_again(cx);
                 self.tell_again(cx);
-                self.manager.ask(cx.now(), |coordinator, round| {
+                while let Some((coordinator, round)) = self.manager.overdue(cx.now()) {
                     // A question promises nothing.
                     cx.send_now(coordinator, Message::Inquire { round }, Payload::EMPTY);
-                });
+                }
             }
             Input::Installed { .. } => {}
         }
@@ -264,8 +272,8 @@ impl Protocol for TwoPhaseCommit {
         cx.append(Record::Life { life: self.life }, Payload::EMPTY);
         self.manager.checkpoint(cx);
         self.log_ended(cx);
-        for &Unfinished { round, waiting, places, .. } in &self.unfinished {
-            cx.append(Record::Committed { round, participants: waiting }, places);
+        for &Unfinished { round, waiting, outcome, .. } in &self.unfinished {
+            cx.append(Record::Committed { round, participants: waiting }, outcome);
         }
         for (phase, it) in self.rounds.iter() {
             if phase == Phase::Committing {
@@ -302,18 +310,12 @@ impl Protocol for TwoPhaseCommit {
 impl TwoPhaseCommit {
     /// The first phase: everybody that has a part in the batch executes it and votes.
     fn begin<C: Context<Self>>(&mut self, batch: Payload, cx: &mut C) {
-        let mut participants = Replicas::NONE;
-        for command in Commands::new(cx.bytes(batch)) {
-            owners(&command, self.replicas).iter().for_each(|owner| {
-                participants.insert(owner);
-            });
-        }
         let place = self.rounds.free_place().expect("there is room");
         // Once as the requests, once as the question.
         cx.retain(batch);
         cx.retain(batch);
         self.rounds.begin(place, self.life, Phase::Voting, batch, batch, cx.now());
-        self.rounds[place].participants = participants;
+        self.rounds[place].participants = concerned(batch, self.replicas, cx);
         self.rounds.ask(place, |_, round| Message::Prepare { round }, cx);
     }
 
@@ -321,13 +323,11 @@ impl TwoPhaseCommit {
         &mut self,
         from: ReplicaId,
         round: u64,
+        finished_before: u64,
         votes: Payload,
         cx: &mut C,
     ) {
-        for at in list(cx.bytes(votes), 0).step_by(8) {
-            let finished = u64_at(cx.bytes(votes), at);
-            self.on_finished(from, finished, cx);
-        }
+        self.on_finished(from, |it| it < finished_before, cx);
         let place = self.rounds.answered(round, from, |phase| phase == Phase::Voting);
         let Some(place) = place else { return };
         cx.retain(votes);
@@ -340,32 +340,22 @@ impl TwoPhaseCommit {
 
     /// All have voted: a transaction commits if all votes on it are yes.
     fn decide<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
-        self.scratch.clear();
         let round = &self.rounds[place];
-        let mut votes = Votes::of(&round.answers, round.participants, cx);
-        for (number, command) in (0_u64..).zip(Commands::new(cx.bytes(round.batch))) {
-            let mut commits = true;
-            for part in command.parts() {
-                commits &= votes.next(part.key, self.replicas, cx).vote == Vote::Yes;
-            }
-            if commits {
-                self.scratch.extend_from_slice(&number.to_le_bytes());
-            }
-        }
+        intersect(&round.answers, round.participants, &mut self.scratch, cx);
         if self.scratch.is_empty() {
-            self.reply(place, cx);
+            reply(&self.rounds[place], self.replicas, &mut self.scratch, cx);
             self.abort(place, cx);
             return;
         }
         let (name, participants) = (round.name(), round.participants);
         self.log_ended(cx);
-        let places = cx.store(&self.scratch);
-        cx.append(Record::Committed { round: name, participants }, places);
+        let outcome = cx.store(&self.scratch);
+        cx.append(Record::Committed { round: name, participants }, outcome);
         let round = &mut self.rounds[place];
-        cx.release(mem::replace(&mut round.question, places));
+        cx.release(mem::replace(&mut round.question, outcome));
         round.phase = Some(Phase::Committing);
         for to in participants.iter().filter(|&to| to != self.id).chain([self.id]) {
-            cx.send(to, Message::Commit { round: name }, places);
+            cx.send(to, Message::Commit { round: name }, outcome);
         }
     }
 
@@ -383,74 +373,47 @@ impl TwoPhaseCommit {
 
     /// The decision of a round is durable: the clients hear of it.
     fn on_decided<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
-        self.reply(place, cx);
+        reply(&self.rounds[place], self.replicas, &mut self.scratch, cx);
         let it = &mut self.rounds[place];
-        let (round, waiting, places, told_at) = (it.name(), it.participants, it.question, cx.now());
-        cx.retain(places);
-        self.unfinished.push(Unfinished { round, waiting, places, told_at });
+        let (round, waiting, outcome, told_at) =
+            (it.name(), it.participants, it.question, cx.now());
+        cx.retain(outcome);
+        self.unfinished.push(Unfinished { round, waiting, outcome, told_at });
         self.tell_at = self.tell_at.min(told_at + self.retry_ns);
         it.release_answers(cx);
         self.rounds.close(place, cx);
     }
 
-    /// Tells clients what became of the transactions of a round on which all have voted.
-    fn reply<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
-        let round = &self.rounds[place];
-        let mut votes = Votes::of(&round.answers, round.participants, cx);
-        let mut command_at = 0;
-        for _ in 0..round.batch.commands {
-            let command = command_at_offset(cx.bytes(round.batch), command_at);
-            command_at += command.encoded_bytes();
-            let (session, sequence) = (command.session.0, command.sequence);
-            if command.op != Op::Transact {
-                let answer = votes.next(command.key, self.replicas, cx);
-                let is_written = answer.status == Status::Ok
-                    && matches!(command.op, Op::Put | Op::Delete | Op::CompareAndSwap);
-                let value = if is_written { Payload::EMPTY } else { answer.value };
-                cx.reply(session, sequence, answer.status, answer.tag, value);
-                continue;
-            }
-            self.scratch.clear();
-            let status = answer_parts(&command, &mut votes, self.replicas, &mut self.scratch, cx);
-            let told = cx.store(&self.scratch);
-            cx.reply(session, sequence, status, Tag::ZERO, told);
-            cx.release(told);
-        }
-    }
-
-    /// Tells clients that nothing came of a round: they may ask again.
-    fn refuse<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
-        let batch = self.rounds[place].batch;
-        let mut command_at = 0;
-        for _ in 0..batch.commands {
-            let command = command_at_offset(cx.bytes(batch), command_at);
-            command_at += command.encoded_bytes();
-            let (session, sequence) = (command.session.0, command.sequence);
-            cx.reply(session, sequence, Status::Busy, Tag::ZERO, Payload::EMPTY);
-        }
-    }
-
     fn on_inquire<C: Context<Self>>(&mut self, from: ReplicaId, round: u64, cx: &mut C) {
         if let Some(it) = self.unfinished.iter().find(|it| it.round == round) {
             // It is durable.
-            cx.send_now(from, Message::Commit { round }, it.places);
+            cx.send_now(from, Message::Commit { round }, it.outcome);
         } else if self.rounds.place_of(round).is_none() {
             // Nothing of it was ever decided, or all have heard of it.
             cx.send_now(from, Message::Abort { round }, Payload::EMPTY);
         }
     }
 
-    /// A resource manager has the outcome of a round durably.
-    fn on_finished<C: Context<Self>>(&mut self, from: ReplicaId, round: u64, cx: &mut C) {
-        let Some(place) = self.unfinished.iter().position(|it| it.round == round) else { return };
+    /// A resource manager has the outcomes of some rounds durably.
+    fn on_finished<C: Context<Self>>(
+        &mut self,
+        from: ReplicaId,
+        is_finished: impl Fn(u64) -> bool,
+        cx: &mut C,
+    ) {
         let mut finished = Replicas::NONE;
         finished.insert(from);
-        let it = &mut self.unfinished[place];
-        it.waiting = it.waiting.without(finished);
-        if it.waiting.is_empty() {
-            cx.release(self.unfinished.swap_remove(place).places);
-            self.ended.extend_from_slice(&round.to_le_bytes());
-        }
+        let ended = &mut self.ended;
+        self.unfinished.retain_mut(|it| {
+            if is_finished(it.round) {
+                it.waiting = it.waiting.without(finished);
+            }
+            if it.waiting.is_empty() {
+                cx.release(it.outcome);
+                ended.extend_from_slice(&it.round.to_le_bytes());
+            }
+            !it.waiting.is_empty()
+        });
     }
 
     fn log_ended<C: Context<Self>>(&mut self, cx: &mut C) {
@@ -476,7 +439,7 @@ impl TwoPhaseCommit {
                 self.rounds.ask(place, |_, round| Message::Prepare { round }, cx);
                 continue;
             }
-            self.refuse(place, cx);
+            refuse(self.rounds[place].batch, cx);
             self.abort(place, cx);
         }
     }
@@ -493,7 +456,7 @@ impl TwoPhaseCommit {
             it.told_at = now;
             for to in it.waiting.iter() {
                 // It is durable.
-                cx.send_now(to, Message::Commit { round: it.round }, it.places);
+                cx.send_now(to, Message::Commit { round: it.round }, it.outcome);
             }
         }
         let next = self.unfinished.iter().map(|it| it.told_at + self.retry_ns).min();
@@ -507,84 +470,17 @@ impl TwoPhaseCommit {
         &mut self,
         from: ReplicaId,
         round: u64,
-        places: Payload,
+        outcome: Payload,
         cx: &mut C,
     ) {
-        let is_new = self.manager.finish(from, round, places, cx);
+        let is_new = self.manager.finish(from, round, outcome, cx);
         let decided = if from == self.id { self.rounds.place_of(round) } else { None };
         if let Some(place) = decided {
             self.on_decided(place, cx);
         } else if !is_new {
             // It was told again, so the coordinator lacks the acknowledgement.
             self.manager.log_outcomes(cx);
-            self.manager.note_told(from, round);
             cx.send(from, Message::Acknowledge { round }, Payload::EMPTY);
         }
     }
-}
-
-/// A walk over all votes on a batch at once, part by part.
-#[derive(Clone, Copy, Debug)]
-struct Votes {
-    answers: [Payload; REPLICAS_MAX],
-    /// Where the next answer of each replica starts.
-    at: [usize; REPLICAS_MAX],
-}
-
-impl Votes {
-    /// Before the first part.
-    fn of(
-        answers: &[Payload; REPLICAS_MAX],
-        participants: Replicas,
-        cx: &impl Context<TwoPhaseCommit>,
-    ) -> Self {
-        let mut at = [0; REPLICAS_MAX];
-        for replica in participants.iter() {
-            at[replica.index()] = list(cx.bytes(answers[replica.index()]), 0).end;
-        }
-        Self { answers: *answers, at }
-    }
-
-    /// The vote on the next part.
-    fn next(&mut self, key: u64, replicas: usize, cx: &impl Context<TwoPhaseCommit>) -> Answer {
-        let owner = owner(key, replicas).index();
-        let (answer, next) =
-            Answer::read(cx.bytes(self.answers[owner]), self.answers[owner], self.at[owner]);
-        self.at[owner] = next;
-        answer
-    }
-}
-
-/// What a client is told of a transaction: a status for all, and a reply for each part, whose sequence
-/// is its place from 1. If a condition does not hold, there is only the reply of the first such part:
-/// others may have been seen at another time, as no locks are held for a no.
-fn answer_parts(
-    command: &Command<'_>,
-    votes: &mut Votes,
-    replicas: usize,
-    out: &mut Vec<u8>,
-    cx: &impl Context<TwoPhaseCommit>,
-) -> Status {
-    let mut outcome = Status::Ok;
-    for (sequence, part) in (1..).zip(command.parts()) {
-        let Answer { vote, status, tag, value, .. } = votes.next(part.key, replicas, cx);
-        let fails = vote == Vote::No && part.op.is_conditional() && status != Status::Ok;
-        let tells = outcome == Status::Ok && (vote == Vote::Yes || fails);
-        if fails && outcome == Status::Ok {
-            outcome = Status::Mismatch;
-            out.clear();
-        }
-        if vote == Vote::Busy {
-            outcome = Status::Busy;
-        }
-        if tells {
-            let (version, value) = (tag.0, cx.bytes(value));
-            let session_index = command.session.index();
-            Reply { sequence, session_index, status, version, value }.encode(out);
-        }
-    }
-    if outcome == Status::Busy {
-        out.clear();
-    }
-    outcome
 }

@@ -10,6 +10,7 @@ use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Op, SessionId, Status};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{
     Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Reads, Register,
     Service,
@@ -34,7 +35,7 @@ const WINDOW: usize = 4;
 /// The first byte chooses the protocol, each further pair of bytes what happens next.
 pub fn protocol_step(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
-    match first % 21 {
+    match first % 23 {
         0 => World::<Unreplicated>::new(1).run(rest),
         1 => World::<Abd>::new(3).run(rest),
         2 => World::<Quorum>::new(3).run(rest),
@@ -54,6 +55,8 @@ pub fn protocol_step(bytes: &[u8]) {
         18 => World::<Paxos>::new(5).run(rest),
         19 => World::<TwoPhaseCommit>::new(2).run(rest),
         20 => World::<TwoPhaseCommit>::new(3).run(rest),
+        21 => World::<PaxosCommit>::new(3).run(rest),
+        22 => World::<PaxosCommit>::new(5).run(rest),
         _ => World::<MultiPaxos>::new(3).run(rest),
     }
 }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -287,6 +288,14 @@ const TWO_PHASE_COMMIT: &[Row] = &[
     ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
 ];
 
+const PAXOS_COMMIT: &[Row] = &[
+    ("write durable in a cache only", Mutation::CachesWrites, OUTAGES, ANY),
+    ("sends before the disk", Mutation::SendsEarly, CRASHES, ANY),
+    ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, ANY),
+    ("log replayed from too late", Mutation::SkipsToDurable, CUTS, ANY),
+    ("log cut before the checkpoint", Mutation::CutsLogEarly, CUTS, ANY),
+];
+
 fn mutants_of<P: Protocol>(protocol: &'static str, rows: &[Row]) -> Vec<Mutant> {
     let mutant = |&(name, mutation, shape, checks): &Row| {
         let run = move |seed| {
@@ -311,6 +320,7 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
+    mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
         assert!(!mutants.is_empty(), "there are no mutants of {wanted}");

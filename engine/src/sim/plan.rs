@@ -394,6 +394,8 @@ fn draw_replicas<P: Protocol>(random: &mut Random) -> u8 {
 
 /// The defaults, often with other timeouts and other quorums that still fit together.
 fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARAMETERS_MAX] {
+    // Of which a majority goes on.
+    let faults_max = u64::from((replicas - 1) / 2);
     loop {
         let mut parameters = [0; PARAMETERS_MAX];
         for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
@@ -407,10 +409,13 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                     // The first replica has some, so that there are as many digits as replicas.
                     (1..replicas).fold(1 + random.below(3), |votes, _| votes * 10 + random.below(4))
                 }
+                protocol::Unit::Count if parameter.name == "faults" => random.below(faults_max + 1),
                 protocol::Unit::Count => 1 + random.below(u64::from(replicas)),
                 protocol::Unit::Flag => random.below(2),
                 protocol::Unit::Choice(options) => random.below(options.len() as u64),
             };
+            let default =
+                if parameter.name == "faults" { default.min(faults_max) } else { default };
             let drawn = if chance(random, 30) { other } else { default };
             // Without random waits proposers may stop each other for ever, and progress is asked for.
             let drawn = if parameter.name == "randomised_backoff" { default } else { drawn };

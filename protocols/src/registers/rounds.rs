@@ -155,7 +155,8 @@ impl<K: Copy + PartialEq> Rounds<K> {
         (awaits && round.answered.insert(from)).then_some(place)
     }
 
-    /// Asks whoever has not answered the present phase of a round.
+    /// Asks whoever has not answered the present phase of a round; everybody, if all have, and that was
+    /// not enough.
     pub fn ask<P: Protocol>(
         &mut self,
         place: usize,
@@ -166,7 +167,9 @@ impl<K: Copy + PartialEq> Rounds<K> {
         round.asked_at = cx.now();
         let phase = round.phase.expect("only rounds on their way ask");
         let message = message(phase, round.name);
-        for to in round.participants.without(round.answered).iter() {
+        let silent = round.participants.without(round.answered);
+        let asked = if silent.is_empty() { round.participants } else { silent };
+        for to in asked.iter() {
             // A question promises nothing: what this replica stores, it stores when it asks
             // itself, and its tags are unique because its life was durable first.
             cx.send_now(to, message, round.question);

@@ -1,7 +1,8 @@
 //! What the payloads of transactions' messages and records hold.
 //!
-//! A resource manager executes its parts of a batch in their order. It answers each part with an
-//! [`Answer`], and logs what its yes means as entries ([`registers::items`](crate::registers::items)):
+//! A resource manager executes its parts of a batch in their order. Its vote says which transactions may
+//! commit as far as it is concerned, then answers each part with an [`Answer`]. It logs what its yes means
+//! as entries ([`registers::items`](crate::registers::items)):
 //! for each part the key that is locked, and what is written to it, if anything is.
 
 use alloc::vec::Vec;
@@ -9,7 +10,8 @@ use core::ops::Range;
 
 use crate::bytes::{index, length_u32, round_up, u32_at, u64_at};
 use crate::command::Status;
-use crate::types::{Payload, Tag};
+use crate::protocol::{Context, Protocol};
+use crate::types::{Payload, REPLICAS_MAX, Replicas, Tag};
 
 /// What a resource manager says to its part of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,14 +68,48 @@ impl Answer {
     }
 }
 
-/// Appends a list of numbers that says itself how long it is.
-pub fn push_list(numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
-    out.extend_from_slice(&(numbers.len() as u64).to_le_bytes());
-    numbers.for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+/// Appends what becomes of the transactions of a batch, with its length before it: one bit for each, set
+/// if it commits, padded to words. No bytes at all stand for: none commits.
+pub fn push_outcome(outcome: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(outcome.len() as u64).to_le_bytes());
+    out.extend_from_slice(outcome);
 }
 
-/// Where the numbers of the list that starts at `at` lie.
+/// Where the outcome lies whose length stands at `at`.
 #[must_use]
-pub fn list(bytes: &[u8], at: usize) -> Range<usize> {
-    at + 8..at + 8 + 8 * index(u64_at(bytes, at))
+pub fn outcome_at(bytes: &[u8], at: usize) -> Range<usize> {
+    at + 8..at + 8 + index(u64_at(bytes, at))
+}
+
+/// Notes that the transaction at this place of its batch commits.
+pub fn set_commits(outcome: &mut [u8], place: usize) {
+    outcome[place / 8] |= 1 << (place % 8);
+}
+
+/// Whether the transaction at this place of its batch commits.
+#[must_use]
+pub fn commits(outcome: &[u8], place: usize) -> bool {
+    outcome.get(place / 8).is_some_and(|bits| bits >> (place % 8) & 1 == 1)
+}
+
+/// What comes of these votes, each of which begins with what its voter would have: a transaction commits
+/// if nobody is against it.
+pub fn intersect<P: Protocol>(
+    votes: &[Payload; REPLICAS_MAX],
+    voters: Replicas,
+    outcome: &mut Vec<u8>,
+    cx: &impl Context<P>,
+) {
+    outcome.clear();
+    for voter in voters.iter() {
+        let bytes = cx.bytes(votes[voter.index()]);
+        let vote = &bytes[outcome_at(bytes, 0)];
+        if outcome.is_empty() {
+            outcome.extend_from_slice(vote);
+        }
+        outcome.iter_mut().zip(vote).for_each(|(all, one)| *all &= one);
+    }
+    if outcome.iter().all(|&bits| bits == 0) {
+        outcome.clear();
+    }
 }

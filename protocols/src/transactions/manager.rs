@@ -2,16 +2,15 @@
 //! prepared until it hears the outcome.
 //!
 //! Its record of an outcome is not forced (presumed abort: Mohan, Lindsay and Obermarck 1986, section
-//! 3): it goes to the log with the next record that is, and only then is the coordinator told, beside
-//! that vote, that it may forget. A manager that restarts without the record is in doubt, and asks.
+//! 3): it goes to the log with the next record that is, and only then are others told, beside that vote,
+//! that they may forget. A manager that restarts without the record is in doubt, and asks.
 
 use alloc::vec::Vec;
-use core::{array, mem};
 
-use super::items::{Answer, Vote, list, push_list};
+use super::items::{Answer, Vote, commits, outcome_at, push_outcome, set_commits};
 use super::locks::Locks;
 use super::{Record, owner};
-use crate::bytes::{leading_u64, u64_at};
+use crate::bytes::{leading_u64, round_up, u64_at};
 use crate::command::{Command, Commands, Op, Status};
 use crate::protocol::{Config, Context, Doubt, Protocol, Register};
 use crate::registers::items::Entry;
@@ -49,8 +48,10 @@ pub struct Manager {
     heard: [u64; REPLICAS_MAX],
     /// Outcomes that are not in the log yet.
     outcomes: Vec<u8>,
-    /// Rounds of each coordinator that committed, which it has not been told yet.
-    untold: [Vec<u64>; REPLICAS_MAX],
+    /// For each coordinator the first round whose outcome is not in the log, if it will ever be needed.
+    finished_before: [u64; REPLICAS_MAX],
+    /// The transactions of a batch that may commit as far as this manager is concerned.
+    yes: Vec<u8>,
     answers: Vec<u8>,
     entries: Vec<u8>,
 }
@@ -59,7 +60,7 @@ pub struct Manager {
 const SCRATCH_BYTES: usize = 64 << 10;
 
 impl Manager {
-    /// One that remembers nothing. It asks for an outcome after `retry_ns`, and again.
+    /// One that remembers nothing. An outcome is overdue after `retry_ns`, and again.
     #[must_use]
     pub fn new(config: &Config, retry_ns: u64) -> Self {
         let rounds_max = config.replicas * config.window;
@@ -73,13 +74,14 @@ impl Manager {
             ask_at: Time::NEVER,
             heard: [0; REPLICAS_MAX],
             outcomes: Vec::with_capacity(SCRATCH_BYTES),
-            untold: array::from_fn(|_| Vec::with_capacity(rounds_max)),
+            finished_before: [0; REPLICAS_MAX],
+            yes: Vec::with_capacity(SCRATCH_BYTES / 64),
             answers: Vec::with_capacity(SCRATCH_BYTES),
             entries: Vec::with_capacity(SCRATCH_BYTES),
         }
     }
 
-    /// Takes in a record of an earlier life, if it is of a resource manager.
+    /// Takes in a record of a resource manager's earlier life.
     pub fn replay<P: Protocol, C: Context<P>>(
         &mut self,
         record: Record,
@@ -103,27 +105,49 @@ impl Manager {
                     let bytes = cx.bytes(payload);
                     let coordinator = u8::try_from(u64_at(bytes, at)).expect("as it was written");
                     let round = u64_at(bytes, at + 8);
-                    let listed = list(bytes, at + 16);
-                    let places = payload.part(listed.start, listed.len());
-                    self.finish(ReplicaId(coordinator), round, places, cx);
-                    at = listed.end;
+                    let outcome = outcome_at(bytes, at + 16);
+                    let (next, outcome) = (outcome.end, payload.part(outcome.start, outcome.len()));
+                    self.finish(ReplicaId(coordinator), round, outcome, cx);
+                    at = next;
                 }
                 // It is in the log.
                 self.outcomes.clear();
-                self.untold.iter_mut().for_each(Vec::clear);
             }
             Record::Heard { coordinator, round } => self.note_heard(coordinator, round),
-            Record::Life { .. } | Record::Committed { .. } | Record::Ended {} => {}
+            Record::Life { .. }
+            | Record::Committed { .. }
+            | Record::Ended {}
+            | Record::Promised { .. }
+            | Record::Accepted { .. } => unreachable!("no resource manager wrote it"),
         }
     }
 
+    /// This manager votes on no round of a coordinator up to this one any more: on one of which it may
+    /// have been asked before, only the first vote counts.
     fn note_heard(&mut self, coordinator: ReplicaId, round: u64) {
         let heard = &mut self.heard[coordinator.index()];
         *heard = round.max(*heard);
     }
 
-    /// Executes this manager's parts of a batch, as far as their keys are not locked, and returns what
-    /// its coordinator is to be told: held until what was appended is durable. The caller releases it.
+    /// Whether this manager votes on no such round any more.
+    #[must_use]
+    pub const fn has_heard(&self, coordinator: ReplicaId, round: u64) -> bool {
+        round <= self.heard[coordinator.index()]
+    }
+
+    /// Never votes on this round, and none before it, if it has not yet.
+    pub fn renounce<P, C>(&mut self, coordinator: ReplicaId, round: u64, cx: &mut C)
+    where
+        P: Protocol<Record = Record>,
+        C: Context<P>,
+    {
+        self.note_heard(coordinator, round);
+        cx.append(Record::Heard { coordinator, round }, Payload::EMPTY);
+    }
+
+    /// Executes this manager's parts of a batch, as far as their keys are not locked, and returns its
+    /// vote: held until what was appended is durable. The caller releases it. It is empty if the round
+    /// is old: what was said of it in an earlier life is not known any more.
     pub fn prepare<P, C>(
         &mut self,
         coordinator: ReplicaId,
@@ -135,41 +159,39 @@ impl Manager {
         P: Protocol<Record = Record>,
         C: Context<P>,
     {
-        let known = self.place_of(coordinator, round).map(|place| self.prepared[place].answer);
-        if let Some(answer) = known.filter(|answer| !answer.is_empty()) {
+        if self.has_heard(coordinator, round) {
+            let known = self.place_of(coordinator, round).map(|place| self.prepared[place].answer);
+            let answer = known.unwrap_or(Payload::EMPTY);
             cx.retain(answer);
             return answer;
         }
-        // What was said of a round that is not known any more is not known either; and a vote that
-        // comes after another one is not counted.
-        let is_old = known.is_some() || round <= self.heard[coordinator.index()];
-        self.note_heard(coordinator, round);
         self.answers.clear();
         self.entries.clear();
+        self.yes.clear();
+        self.yes.resize(round_up(batch.commands as usize, 64) / 8, 0);
         let mut locks = 0;
         for (place, command) in (0..).zip(Commands::new(cx.bytes(batch))) {
-            locks += self.execute(place, &command, is_old, cx);
+            locks += self.execute(place, &command, cx);
         }
         if self.entries.is_empty() {
-            return self.answer(&[], cx);
+            self.note_heard(coordinator, round);
+            return self.answer(cx);
         }
         self.log_outcomes(cx);
+        self.note_heard(coordinator, round);
         let entries = cx.store(&self.entries);
         cx.append(Record::Prepared { coordinator, round }, entries);
-        let mut untold = mem::take(&mut self.untold[coordinator.index()]);
-        let answer = self.answer(&untold, cx);
-        untold.clear();
-        self.untold[coordinator.index()] = untold;
+        let answer = self.answer(cx);
         cx.retain(answer);
         let (at, since) = (cx.now(), Some(cx.now()));
         self.keep(Prepared { coordinator, round, entries, locks, answer, at, since });
         answer
     }
 
-    /// The answers to a batch, after the rounds whose outcome the coordinator may forget.
-    fn answer<P: Protocol>(&mut self, finished: &[u64], cx: &mut impl Context<P>) -> Payload {
+    /// The vote on a batch: what may commit, and the answers.
+    fn answer<P: Protocol>(&mut self, cx: &mut impl Context<P>) -> Payload {
         self.entries.clear();
-        push_list(finished.iter().copied(), &mut self.entries);
+        push_outcome(&self.yes, &mut self.entries);
         self.entries.extend_from_slice(&self.answers);
         cx.store(&self.entries)
     }
@@ -180,13 +202,15 @@ impl Manager {
         &mut self,
         place: u32,
         command: &Command<'_>,
-        is_old: bool,
         cx: &impl Context<P>,
     ) -> usize {
         let mut locks = 0;
         let (id, replicas) = (self.id, self.replicas);
         let mine = || command.parts().filter(move |part| owner(part.key, replicas) == id);
-        let vote = if is_old { Vote::Busy } else { self.lock(mine(), cx) };
+        let vote = self.lock(mine(), cx);
+        if vote == Vote::Yes {
+            set_commits(&mut self.yes, place as usize);
+        }
         for part in mine() {
             let register = cx.register(part.key);
             let effect = Effect::of(&part, &register);
@@ -262,13 +286,18 @@ impl Manager {
         self.prepared.iter().position(is_it)
     }
 
-    /// The outcome of a round: those of its transactions commit whose places are listed, in ascending
-    /// order, and no others. False when it was known, or nothing was prepared.
+    /// Whether this manager has voted yes to a round and does not know its outcome.
+    #[must_use]
+    pub fn is_prepared(&self, coordinator: ReplicaId, round: u64) -> bool {
+        self.place_of(coordinator, round).is_some()
+    }
+
+    /// What became of a round's transactions. False when it was known, or nothing was prepared.
     pub fn finish<P: Protocol, C: Context<P>>(
         &mut self,
         coordinator: ReplicaId,
         round: u64,
-        places: Payload,
+        outcome: Payload,
         cx: &mut C,
     ) -> bool {
         let Some(place) = self.place_of(coordinator, round) else { return false };
@@ -279,28 +308,18 @@ impl Manager {
             self.doubt.total_ns += doubt_ns;
             self.doubt.longest_ns = self.doubt.longest_ns.max(doubt_ns);
         }
-        let (mut entry_at, mut place_at) = (0, 0);
+        let mut entry_at = 0;
         while entry_at < entries.bytes as usize {
             let (entry, next) = Entry::read(cx.bytes(entries), entries, entry_at);
             entry_at = next;
-            let index = u64::from(entry.index);
-            let listed = &cx.bytes(places)[place_at..];
-            let mut listed = listed.chunks_exact(8).map(|place| u64_at(place, 0));
-            place_at += 8 * listed.clone().take_while(|&place| place < index).count();
-            let commits = listed.find(|&place| place >= index) == Some(index);
-            if commits && entry.tag != Tag::ZERO {
+            if commits(cx.bytes(outcome), entry.index as usize) && entry.tag != Tag::ZERO {
                 cx.write_register(entry.key, entry.tag, entry.value.deleted, entry.value.bytes);
             }
             self.locks.unlock(entry.key);
         }
         self.outcomes.extend_from_slice(&u64::from(coordinator.0).to_le_bytes());
         self.outcomes.extend_from_slice(&round.to_le_bytes());
-        let count = places.bytes as usize / 8;
-        self.outcomes.extend_from_slice(&(count as u64).to_le_bytes());
-        self.outcomes.extend_from_slice(cx.bytes(places));
-        if count > 0 {
-            self.untold[coordinator.index()].push(round);
-        }
+        push_outcome(cx.bytes(outcome), &mut self.outcomes);
         cx.release(entries);
         cx.release(answer);
         true
@@ -312,6 +331,11 @@ impl Manager {
         P: Protocol<Record = Record>,
         C: Context<P>,
     {
+        self.finished_before = self.heard.map(|round| round + 1);
+        for it in &self.prepared {
+            let before = &mut self.finished_before[it.coordinator.index()];
+            *before = it.round.min(*before);
+        }
         if self.outcomes.is_empty() {
             return;
         }
@@ -321,25 +345,26 @@ impl Manager {
         cx.release(outcomes);
     }
 
-    /// The coordinator is told at once, and not with the next vote.
-    pub fn note_told(&mut self, coordinator: ReplicaId, round: u64) {
-        self.untold[coordinator.index()].retain(|&untold| untold != round);
+    /// This manager never votes on a round of a coordinator before this one, and has the outcomes of those
+    /// that it has voted for: durably, once the log is as it is now.
+    #[must_use]
+    pub const fn finished_before(&self, coordinator: ReplicaId) -> u64 {
+        self.finished_before[coordinator.index()]
     }
 
-    /// Passes on, with its coordinator, each round whose outcome is overdue.
-    pub fn ask(&mut self, now: Time, mut ask: impl FnMut(ReplicaId, u64)) {
+    /// The next round whose outcome is overdue, with its coordinator: each once, and again after a while.
+    pub fn overdue(&mut self, now: Time) -> Option<(ReplicaId, u64)> {
         if now < self.ask_at {
-            return;
+            return None;
         }
-        for it in &mut self.prepared {
-            if now.since(it.at) >= self.retry_ns {
-                it.at = now;
-                it.since = it.since.or(Some(now));
-                ask(it.coordinator, it.round);
-            }
+        if let Some(it) = self.prepared.iter_mut().find(|it| now.since(it.at) >= self.retry_ns) {
+            it.at = now;
+            it.since = it.since.or(Some(now));
+            return Some((it.coordinator, it.round));
         }
         let next = self.prepared.iter().map(|it| it.at + self.retry_ns).min();
         self.ask_at = next.unwrap_or(Time::NEVER);
+        None
     }
 
     /// When an outcome may be overdue.

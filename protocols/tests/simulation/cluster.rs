@@ -23,6 +23,10 @@ const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
 
 /// The first byte of `Accept` of classic Paxos.
 const ACCEPT_OF_PAXOS: u8 = 3;
+/// Those of `Phase2b`, `Commit` and `Abort` of Paxos Commit.
+const ACCEPTED_OF_PAXOS_COMMIT: u8 = 6;
+const COMMIT_OF_PAXOS_COMMIT: u8 = 7;
+const ABORT_OF_PAXOS_COMMIT: u8 = 8;
 
 /// How many times slower the one slow disk is.
 const SLOW_DISK: u64 = 40;
@@ -257,6 +261,15 @@ impl<P: Protocol> Cluster<P> {
                 self.proposed.entry(message.clone()).or_insert_with(|| payload.shared.clone());
             assert_eq!(*first, payload.shared, "one ballot is for two values");
         }
+        // Paxos Commit: so it is with what acceptors say; and a round has one outcome, whoever tells it.
+        let key = match message[0] {
+            _ if P::NAME != "paxos_commit" => return,
+            ACCEPTED_OF_PAXOS_COMMIT => message,
+            COMMIT_OF_PAXOS_COMMIT | ABORT_OF_PAXOS_COMMIT => &message[1..],
+            _ => return,
+        };
+        let first = self.proposed.entry(key.to_vec()).or_insert_with(|| payload.shared.clone());
+        assert_eq!(*first, payload.shared, "two values are chosen for one ballot or round");
     }
 
     /// Whether a broken network drops the packet.

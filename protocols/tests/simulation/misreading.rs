@@ -2,6 +2,7 @@
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
 mod paxos;
+mod paxos_commit;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -90,6 +91,9 @@ impl<P: Protocol> Replica<P> {
             }
             Some(mutation) if P::NAME == "two_phase_commit" => {
                 transactions::misread(mutation, mail)
+            }
+            Some(mutation) if P::NAME == "paxos_commit" => {
+                paxos_commit::misread(mutation, mail, &self.disk, packets)
             }
             Some(_) | None => vec![mail],
         }

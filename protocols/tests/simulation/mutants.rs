@@ -13,6 +13,7 @@ use std::{fmt, io};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -119,6 +120,7 @@ fn mutants_with<P: Protocol>(
 
 const AGREEMENT: &[Check] = &[Check::Agreement];
 const HISTORY: &[Check] = &[Check::History];
+const SAFETY: &[Check] = &[Check::Agreement, Check::History, Check::Assertion];
 const PROGRESS: &[Check] = &[Check::Progress];
 
 const UNREPLICATED: &[Row] = &[
@@ -375,6 +377,57 @@ const TWO_PHASE_COMMIT: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+const PAXOS_COMMIT: &[Row] = &[
+    ("sends before the disk", Mutation::SendsEarly, ANY),
+    ("votes before the disk", Mutation::SendsKindEarly(2), ANY),
+    ("accepts before the disk", Mutation::SendsKindEarly(6), ANY),
+    ("is finished before the disk", Mutation::SendsKindEarly(11), ANY),
+    ("loses its last record", Mutation::LosesLastRecord, ANY),
+    ("forgets its lives", Mutation::ForgetsRecords(1), ANY),
+    ("forgets what it is prepared for", Mutation::ForgetsRecords(2), ANY),
+    ("forgets outcomes", Mutation::ForgetsRecords(3), ANY),
+    ("forgets what it accepted", Mutation::ForgetsRecords(8), ANY),
+    ("checkpoint without its life", Mutation::CheckpointsWithout(1), ANY),
+    ("checkpoint without what is prepared", Mutation::CheckpointsWithout(2), ANY),
+    ("checkpoint without what it accepted", Mutation::CheckpointsWithout(8), ANY),
+    ("cuts its log early", Mutation::CutsLogEarly, ANY),
+    ("commits alone", Mutation::CommitsAlone, ANY),
+    ("aborts alone", Mutation::AbortsAlone, HISTORY),
+    ("aborts some", Mutation::AbortsSome, HISTORY),
+    ("takes no for yes", Mutation::TakesNoForYes, ANY),
+    ("counts each vote twice", Mutation::CountsTwice(2), ANY),
+    ("decides by one vote", Mutation::DecidesByOneVote, ANY),
+    ("counts each promise twice", Mutation::CountsTwice(4), ANY),
+    ("counts each acceptor twice", Mutation::CountsTwice(6), ANY),
+    ("counts repeated acceptors", Mutation::CountsRepeats(6), ANY),
+    ("take-over ignores what was accepted", Mutation::HidesVotes, ANY),
+    ("take-over picks the lowest ballot", Mutation::PicksLowestBallot, ANY),
+    ("take-over prepares free instances", Mutation::PreparesFreeInstances, ANY),
+    ("forgets what others need", Mutation::ForgetsTooEarly, ANY),
+    ("counts each who is finished twice", Mutation::CountsTwice(11), ANY),
+    ("ignores writes", Mutation::IgnoresWrites, HISTORY),
+    ("reads locally", Mutation::ReadsLocally, HISTORY),
+    ("votes get lost", Mutation::DropsMessages(2), PROGRESS),
+    ("promises get lost", Mutation::DropsMessages(4), PROGRESS),
+    ("ballots get lost", Mutation::DropsMessages(5), PROGRESS),
+    ("questions get lost", Mutation::DropsMessages(10), ANY),
+    ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
+];
+
+/// What only shows where replicas take rounds over that are still on their way: too early for progress.
+const PAXOS_COMMIT_OF_TAKE_OVERS: &[Row] = &[
+    ("forgets that it voted no", Mutation::ForgetsRecords(6), SAFETY),
+    ("checkpoint without votes", Mutation::CheckpointsWithout(6), SAFETY),
+    ("counts repeated promises", Mutation::CountsRepeats(4), SAFETY),
+    ("votes below its promise", Mutation::VotesBelowPromise, SAFETY),
+];
+
+/// What only an acceptor that comes and goes, and that all others need, brings about.
+const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
+    ("promises before the disk", Mutation::SendsKindEarly(4), SAFETY),
+    ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
+];
+
 /// What only leaders that are cut off, and come back, bring about.
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
@@ -418,6 +471,13 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
+    mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
+    let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
+    let take_overs = PAXOS_COMMIT_OF_TAKE_OVERS;
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", take_overs, impatient));
+    let flapping = |seed| Plan::draw::<PaxosCommit>(seed * 8 + 3).impatient();
+    let promises = PAXOS_COMMIT_OF_PROMISES;
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", promises, flapping));
     mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
     if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));

@@ -50,7 +50,7 @@ pub(crate) enum Mutation {
     PicksLowestBallot,
     /// Paxos: who asks for promises proposes nothing where it found a value.
     FillsWithNothing,
-    /// Paxos: an acceptor votes in a ballot below its promise.
+    /// Paxos, Paxos Commit: an acceptor votes in a ballot below its promise.
     VotesBelowPromise,
     /// Paxos: a learner takes whatever it voted for as chosen when it hears that something is.
     TrustsBound,
@@ -117,14 +117,20 @@ pub(crate) enum Mutation {
     /// ABD: tags do not name their writer.
     TagsWithoutWriter,
 
-    /// Two-Phase Commit: a resource manager that has voted commits at once, and gives its locks back.
+    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted commits at once, and gives its locks back.
     CommitsAlone,
-    /// Two-Phase Commit: a resource manager that has voted aborts at once, and gives its locks back.
+    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted aborts at once, and gives its locks back.
     AbortsAlone,
-    /// Two-Phase Commit: a resource manager aborts the first of the transactions that commit.
+    /// Two-Phase Commit, Paxos Commit: a resource manager aborts the first of the transactions that commit.
     AbortsSome,
-    /// Two-Phase Commit: a coordinator takes every vote for a yes.
+    /// Two-Phase Commit: a coordinator takes every vote for a yes. Paxos Commit: an acceptor does.
     TakesNoForYes,
+    /// Paxos Commit: an acceptor accepts the votes of a round when it has the first.
+    DecidesByOneVote,
+    /// Paxos Commit: who takes over commits what nobody has accepted.
+    PreparesFreeInstances,
+    /// Paxos Commit: an acceptor forgets a round as soon as it has accepted.
+    ForgetsTooEarly,
 
     /// What the clients recorded is not what happened.
     Records(Damage),

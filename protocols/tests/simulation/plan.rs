@@ -89,6 +89,13 @@ impl Plan {
         self
     }
 
+    /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.
+    pub(crate) fn impatient(mut self) -> Self {
+        self.parameters[2] = MILLISECOND;
+        self.parameters[3] = (self.replicas as u64 - 1) / 2;
+        self
+    }
+
     /// Some groups answer gets without their log.
     fn reading<P: Protocol>(self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x7ead);
@@ -202,6 +209,10 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
             "election_timeout" => 6 * MILLISECOND,
             "pre_vote" | "check_quorum" => u64::from(random.percent(70)),
             "vote_timeout" => random.pick(&[10, 20]) * MILLISECOND,
+            "takeover_timeout" => random.pick(&[3, 3, 5, 8]) * MILLISECOND,
+            "faults" if random.percent(75) => (replicas - 1) / 2,
+            "faults" => random.below(replicas.div_ceil(2)),
+            "faster" => random.below(2),
             "view_change_timeout" => 6 * MILLISECOND,
             "piggyback_commits" => random.below(2),
             "phase1_quorum" => phase1_quorum,

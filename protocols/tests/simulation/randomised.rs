@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use synod_protocols::abd::Abd;
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::Protocol;
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -80,6 +81,11 @@ fn quorum_survives_its_faults() {
 #[test]
 fn two_phase_commit_survives_its_faults() {
     campaign::<TwoPhaseCommit>(2_000);
+}
+
+#[test]
+fn paxos_commit_survives_its_faults() {
+    campaign::<PaxosCommit>(2_000);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use synod_protocols::abd::Abd;
 use synod_protocols::command::{Command, Commands, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -301,6 +302,11 @@ fn quorum_transcripts() {
 #[test]
 fn two_phase_commit_transcripts() {
     check::<TwoPhaseCommit>();
+}
+
+#[test]
+fn paxos_commit_transcripts() {
+    check::<PaxosCommit>();
 }
 
 #[test]

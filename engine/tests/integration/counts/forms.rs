@@ -14,9 +14,11 @@ pub(crate) enum Count {
     ReplicasAnd(u64),
     /// So many for each replica but the one that coordinates.
     Others(u64),
+    /// So many for each replica, less the second.
+    ReplicasLess(u64, u64),
 }
 
-use Count::{Fixed, Others, Replicas, ReplicasAnd};
+use Count::{Fixed, Others, Replicas, ReplicasAnd, ReplicasLess};
 
 impl Count {
     /// The count for so many replicas.
@@ -26,6 +28,7 @@ impl Count {
             Replicas(count) => count * replicas,
             ReplicasAnd(more) => replicas + more,
             Others(count) => count * (replicas - 1),
+            ReplicasLess(count, less) => count * replicas - less,
         }
     }
 
@@ -36,6 +39,7 @@ impl Count {
             Replicas(count) => Replicas(2 * count),
             ReplicasAnd(_) => unreachable!("no messages are counted so"),
             Others(count) => Others(2 * count),
+            ReplicasLess(count, less) => ReplicasLess(2 * count, 2 * less),
         }
     }
 }
@@ -49,6 +53,7 @@ impl fmt::Display for Count {
             ReplicasAnd(more) => write!(f, "N + {more}"),
             Others(1) => write!(f, "N - 1"),
             Others(count) => write!(f, "{count}(N - 1)"),
+            ReplicasLess(count, less) => write!(f, "{count}N - {less}"),
         }
     }
 }
@@ -56,7 +61,7 @@ impl fmt::Display for Count {
 /// What one operation costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Cost {
-    /// Messages between replicas, each to or from the replica that coordinates the operation.
+    /// Messages between replicas: with a leader each is to or from it.
     pub(crate) messages: Count,
     /// Messages one after the other, from the client and back to it. Those of registers are those of
     /// their papers plus the way to the replica that coordinates and back, which there is the client
@@ -75,7 +80,8 @@ impl Cost {
         if self.by_leader {
             self.messages.to_string()
         } else {
-            format!("{}/N", self.messages.twice())
+            let twice = self.messages.twice();
+            if let ReplicasLess(..) = twice { format!("({twice})/N") } else { format!("{twice}/N") }
         }
     }
 }
@@ -99,6 +105,21 @@ const ONE_READ: Cost = Cost { writes: Fixed(0), ..ONE_WRITE };
 /// and Lamport 2006, Figure 4, with the transaction manager at the first resource manager).
 const TWO_PHASE_COMMIT: Cost =
     Cost { messages: Others(3), delays: Fixed(4), writes: ReplicasAnd(1), by_leader: false };
+/// The votes go to F + 1 acceptors, F = 1 of them at other replicas, which write them down and tell the
+/// leader (the same figure, with acceptors at resource managers): N(F + 3) - 3.
+const PAXOS_COMMIT: Cost = Cost {
+    messages: ReplicasLess(4, 3),
+    delays: Fixed(5),
+    writes: ReplicasAnd(2),
+    by_leader: false,
+};
+/// Acceptors tell all resource managers themselves: (N - 1)(2F + 3). Those know the outcome one delay
+/// earlier, the client does not.
+const FASTER_PAXOS_COMMIT: Cost = Cost { messages: Others(5), ..PAXOS_COMMIT };
+/// Both with F = 2.
+const PAXOS_COMMIT_OF_TWO: Cost =
+    Cost { messages: ReplicasLess(5, 3), writes: ReplicasAnd(3), ..PAXOS_COMMIT };
+const FASTER_PAXOS_COMMIT_OF_TWO: Cost = Cost { messages: Others(7), ..PAXOS_COMMIT_OF_TWO };
 const ALONE: Cost =
     Cost { messages: Fixed(0), delays: Fixed(2), writes: Fixed(1), by_leader: true };
 
@@ -110,10 +131,12 @@ pub(crate) struct Form {
     pub(crate) with: &'static str,
     pub(crate) operation: &'static str,
     pub(crate) cost: Cost,
+    /// Replicas without which the parameters make no sense.
+    pub(crate) replicas_min: u64,
 }
 
 const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
-    Form { protocol, with: "", operation, cost }
+    Form { protocol, with: "", operation, cost, replicas_min: 1 }
 }
 
 /// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
@@ -132,4 +155,17 @@ pub(crate) const FORMS: &[Form] = &[
     form("quorum", "get", ONE_READ),
     Form { with: "query: false, read_repair: false", ..form("quorum", "put", ONE_WRITE) },
     form("two_phase_commit", "transaction", TWO_PHASE_COMMIT),
+    form("paxos_commit", "transaction", PAXOS_COMMIT),
+    Form { with: "faults: 0", ..form("paxos_commit", "transaction", TWO_PHASE_COMMIT) },
+    Form { with: "faster: true", ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT) },
+    Form {
+        with: "faults: 2",
+        replicas_min: 5,
+        ..form("paxos_commit", "transaction", PAXOS_COMMIT_OF_TWO)
+    },
+    Form {
+        with: "faults: 2, faster: true",
+        replicas_min: 5,
+        ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT_OF_TWO)
+    },
 ];

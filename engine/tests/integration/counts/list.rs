@@ -91,6 +91,11 @@ const STAGES: &[(&str, Stage, Stage)] = &[
         ("faults/in_doubt.yaml", "while a coordinator is down others keep its locks"),
     ),
     (
+        "paxos_commit",
+        ("faults/in_doubt.yaml", "while a coordinator is down others soon take its rounds over"),
+        ("compare/all.yaml", "two messages and a write more for each operation by itself"),
+    ),
+    (
         "quorum",
         ("ycsb/c.yaml", "gets take one round and no disk, at any replica"),
         ("wan/three_regions.yaml", "puts go the long way twice"),
@@ -152,7 +157,7 @@ fn promise(protocol: &ProtocolSpec) -> Vec<String> {
 }
 
 fn cost(form: &Form) -> Vec<String> {
-    let Form { protocol, with, operation, cost } = form;
+    let Form { protocol, with, operation, cost, .. } = form;
     let operation =
         if with.is_empty() { (*operation).to_owned() } else { format!("{operation}, `{with}`") };
     let counts = [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());

@@ -1,6 +1,7 @@
 //! What broken coordinators and resource managers make of their messages.
 
-use synod_protocols::command::Commands;
+use std::rc::Rc;
+
 use synod_protocols::two_phase_commit::Message;
 use synod_protocols::wire::Wire;
 
@@ -16,10 +17,7 @@ pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
     let message = Message::decode(&mail.message).expect("what was encoded");
     match (mutation, message) {
         (Mutation::CommitsAlone, Message::Prepare { round }) => {
-            let places = (0..Commands::new(&mail.payload.shared).count() as u64)
-                .flat_map(u64::to_le_bytes)
-                .collect();
-            let payload = Bytes { shared: places, commands: 0 };
+            let payload = Bytes { shared: all_commit(), commands: 0 };
             let commit = Mail { payload, ..mail.clone() };
             vec![mail, commit.saying(&Message::Commit { round })]
         }
@@ -28,8 +26,7 @@ pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
             vec![mail, abort.saying(&Message::Abort { round })]
         }
         (Mutation::AbortsSome, Message::Commit { round }) => {
-            let places = mail.payload.shared.chunks(8).skip(1).flatten().copied().collect();
-            let payload = Bytes { shared: places, commands: 0 };
+            let payload = Bytes { shared: without_the_first(&mail.payload.shared), commands: 0 };
             vec![Mail { payload, ..mail }.saying(&Message::Commit { round })]
         }
         (Mutation::TakesNoForYes, Message::Prepared { .. }) => {
@@ -40,10 +37,25 @@ pub(super) fn misread(mutation: Mutation, mail: Mail) -> Vec<Mail> {
     }
 }
 
+/// An outcome in which all transactions of a batch commit.
+pub(super) fn all_commit() -> Rc<[u8]> {
+    [u8::MAX; 8].into()
+}
+
+/// An outcome without the first of the transactions that commit.
+pub(super) fn without_the_first(outcome: &[u8]) -> Rc<[u8]> {
+    let mut outcome: Rc<[u8]> = outcome.into();
+    let bits = Rc::make_mut(&mut outcome).iter_mut().find(|bits| **bits != 0);
+    let bits = bits.expect("some commit");
+    *bits &= *bits - 1;
+    outcome
+}
+
 /// Votes without a no.
-fn all_yes(mut votes: Vec<u8>) -> Vec<u8> {
+pub(super) fn all_yes(mut votes: Vec<u8>) -> Vec<u8> {
     let word = |bytes: &[u8]| usize::from(bytes[0]) | usize::from(bytes[1]) << 8;
-    let mut at = 8 + 8 * word(&votes);
+    let mut at = 8 + word(&votes);
+    votes[8..at].fill(u8::MAX);
     while at < votes.len() {
         votes[at + VOTE] = 0;
         at += HEADER_BYTES + word(&votes[at..]).next_multiple_of(8);
