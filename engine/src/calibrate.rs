@@ -1,0 +1,258 @@
+//! `synod calibrate`: what the machines of the simulator must cost to be like this one.
+//!
+//! A few short runs, each of which makes another thing expensive, are measured here; then the costs
+//! are searched with which the simulator comes to the same. The simulator itself is what is fitted, not
+//! a formula for it: how large batches become, how often a thread has a turn and who waits for
+//! whom follows from the costs, and no sum over counted events would say it. It is deterministic, so
+//! differences show what each cost does.
+//!
+//! Only closed loops are measured, and only how much they did: by Little's law the mean latency says
+//! the same again.
+
+pub mod fit;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use synod_results::summary::ProtocolResult;
+use synod_workloads::{MachineModel, Workload, load};
+
+use self::fit::{Search, least_squares};
+use crate::explore::Explorer;
+use crate::predict::median;
+use crate::registry;
+use crate::run::{self, Options};
+
+/// What all runs have in common: 100,000 keys, as the default is, but nobody waits until they are
+/// written, and logs that are made quickly.
+const BASE: &str = "
+name: calibration
+protocols: [multi_paxos]
+cluster:
+  durability: none
+  log: { segment_bytes: 16MiB, snapshot_bytes: 48MiB }
+load:
+  mix: { put: 100% }
+  keys: { count: 100k, preload: false }
+phases: { warm_up: 150ms, measure: 500ms, cool_down: 20ms }
+";
+
+/// The runs: a name, and what is different.
+const POINTS: [(&str, &[&str]); 16] = [
+    ("one client", &["load.clients=1"]),
+    ("16 clients", &["load.clients=16"]),
+    ("256 clients", &["load.clients=256"]),
+    ("4096 clients", &["load.clients=4096"]),
+    ("batches of one", &["load.clients=256", "cluster.batch.max_ops=1"]),
+    ("1 KiB values", &["load.clients=256", "load.values.fixed=1KiB"]),
+    ("8 KiB values", &["load.clients=64", "load.values.fixed=8KiB"]),
+    ("no replication", &["protocols=[unreplicated]", "load.clients=256"]),
+    ("no replication, one client", &["protocols=[unreplicated]", "load.clients=1"]),
+    ("registers", &["protocols=[abd]", "load.clients=256"]),
+    ("registers, one client", &["protocols=[abd]", "load.clients=1"]),
+    ("synced, one client", &["cluster.durability=group", "load.clients=1"]),
+    ("synced, 64 clients", &["cluster.durability=group", "load.clients=64"]),
+    ("synced, 1024 clients", &["cluster.durability=group", "load.clients=1024"]),
+    (
+        "synced, 4 KiB values",
+        &["cluster.durability=group", "load.clients=256", "load.values.fixed=4KiB"],
+    ),
+    (
+        "each synced",
+        &["cluster.durability=each", "load.clients=64", "cluster.batch.max_ops=4"],
+    ),
+];
+
+/// For how long a run is simulated: little, for nothing but the seed varies there.
+const SIMULATED_WARM_UP_NS: u64 = 10_000_000;
+/// The measured part of that.
+const SIMULATED_NS: u64 = 40_000_000;
+
+/// The search for the costs.
+const SEARCH: Search = Search { rounds: 12, pull: 0.03 };
+
+/// Where the search begins, and what holds where the runs tell nothing.
+const fn start(processors: u16) -> MachineModel {
+    MachineModel {
+        processors,
+        turn_ns: 1_000,
+        switch_ns: 2_000,
+        arrival_ns: 2_000,
+        send_ns: 5_000,
+        kib_ns: 200,
+        command_ns: 300,
+        message_ns: 200,
+        operation_ns: 300,
+        write_ns: 5_000,
+        network_ns: 3_000,
+        disk_ns: 80_000,
+        disk_gap_ns: 10_000,
+        disk_kib_ns: 500,
+    }
+}
+
+/// A run, and how many operations a second came out.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What sets it apart from others.
+    pub name: String,
+    /// What was run: one protocol, in a closed loop.
+    pub workload: Workload,
+    /// What came out: the median of its repeats.
+    pub ops_per_second: f64,
+}
+
+/// A model, and how well it explains what was measured.
+#[derive(Clone, Debug)]
+pub struct Calibrated {
+    /// The costs.
+    pub model: MachineModel,
+    /// What was measured.
+    pub samples: Vec<Sample>,
+    /// For each sample the operations a second of the simulator.
+    pub expected: Vec<f64>,
+}
+
+/// What a caller hears meanwhile.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// A run is over.
+    Ran(&'a str, &'a ProtocolResult),
+    /// A round of the search is over: its number, and by how much the simulator is off, as the root of
+    /// the mean square.
+    Searched(usize, f64),
+}
+
+/// The runs of a calibration.
+#[must_use]
+pub fn points() -> Vec<(&'static str, Workload)> {
+    let read = |(name, set): (&'static str, &[&str])| {
+        let set: Vec<String> = set.iter().map(|&set| set.to_owned()).collect();
+        let workload = load(Path::new("calibration"), BASE, &registry::catalog(), &set);
+        (name, workload.expect("the runs of the calibration are valid"))
+    };
+    POINTS.into_iter().map(read).collect()
+}
+
+/// Measures and fits; folders are made below `suites`. Nothing comes out if it was interrupted.
+///
+/// # Errors
+/// A sentence: what the machine or the file system refused.
+pub fn calibrate(
+    repeats: u32,
+    suites: &Path,
+    options: &Options,
+    hear: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Option<Calibrated>, String> {
+    let Some(samples) = measure(repeats, suites, options, hear)? else { return Ok(None) };
+    let processors = u16::try_from(crate::cluster::processors().len()).unwrap_or(u16::MAX);
+    let model = fitted(&start(processors), &samples, &mut |round, off| {
+        if options.interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
+        hear(&Progress::Searched(round, off));
+        Ok(())
+    })?;
+    let expected = expected(&model, &samples)?;
+    Ok(Some(Calibrated { model, samples, expected }))
+}
+
+/// Every run as often as was asked, in turns, so that what drifts falls on all of them alike.
+fn measure(
+    repeats: u32,
+    suites: &Path,
+    options: &Options,
+    hear: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Option<Vec<Sample>>, String> {
+    let points = points();
+    let description = "What runs cost on this machine.";
+    let mut explorer =
+        Explorer::begin(("calibration", description), &["run"], BASE, suites, options)?;
+    let mut rates = vec![Vec::new(); points.len()];
+    for repeat in 0..repeats {
+        for ((name, workload), rates) in points.iter().zip(&mut rates) {
+            let Some(summary) = explorer.run(&[name], repeat, workload.clone())? else {
+                explorer.end(false)?;
+                return Ok(None);
+            };
+            let result = &summary.results[0];
+            hear(&Progress::Ran(name, result));
+            if !result.verdict.is_pass() {
+                return Err(format!("the run `{name}` failed: {}", result.verdict.words()));
+            }
+            rates.push(result.overall.ops_per_second);
+        }
+    }
+    explorer.end(true)?;
+    let sample = |((name, workload), rates): ((&str, Workload), Vec<f64>)| Sample {
+        name: name.to_owned(),
+        workload,
+        ops_per_second: median(&rates),
+    };
+    Ok(Some(points.into_iter().zip(rates).map(sample).collect()))
+}
+
+/// The model with which the simulator explains the samples best, by the squares of the logarithms,
+/// which weigh each sample by its relative error.
+///
+/// # Errors
+/// A sentence: a sample that the simulator cannot run, or what `hear` says.
+pub fn fitted(
+    start: &MachineModel,
+    samples: &[Sample],
+    hear: &mut dyn FnMut(usize, f64) -> Result<(), String>,
+) -> Result<MachineModel, String> {
+    let costs: Vec<f64> =
+        MachineModel::COSTS.iter().map(|(_, cost)| *cost(&mut start.clone()) as f64).collect();
+    let mut heard = Ok(());
+    let residuals = |costs: &[f64]| {
+        let expected = expected(&with(start, costs), samples)?;
+        let off = |(expected, sample): (f64, &Sample)| (expected / sample.ops_per_second).ln();
+        Ok::<_, String>(expected.into_iter().zip(samples).map(off).collect())
+    };
+    let found = least_squares(&costs, SEARCH, residuals, |round, squares| {
+        if heard.is_ok() {
+            heard = hear(round, (squares / samples.len() as f64).sqrt());
+        }
+    })?;
+    heard?;
+    Ok(with(start, &found))
+}
+
+/// A model with other costs, in the order of [`MachineModel::COSTS`].
+fn with(model: &MachineModel, costs: &[f64]) -> MachineModel {
+    let mut model = *model;
+    for ((_, place), cost) in MachineModel::COSTS.iter().zip(costs) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let cost = cost.round() as u64;
+        *place(&mut model) = cost;
+    }
+    model
+}
+
+/// Operations a second of each sample in the simulator.
+///
+/// # Errors
+/// A sentence: a sample that the simulator cannot run.
+pub fn expected(model: &MachineModel, samples: &[Sample]) -> Result<Vec<f64>, String> {
+    let one = |sample: &Sample| {
+        let mut workload = sample.workload.clone();
+        workload.model = *model;
+        workload.phases.warm_up_ns = SIMULATED_WARM_UP_NS;
+        workload.phases.measure_ns = SIMULATED_NS;
+        workload.phases.cool_down_ns = 0;
+        Ok(run::forecast(&workload, &workload.protocols[0])?.ops_per_second.max(1.0))
+    };
+    // Worlds are apart from each other, and each is one thread.
+    std::thread::scope(|scope| {
+        let halves = samples.chunks(samples.len().div_ceil(2)).map(|half| {
+            scope.spawn(move || half.iter().map(one).collect::<Result<Vec<f64>, String>>())
+        });
+        let halves: Vec<_> = halves.collect();
+        let mut all = Vec::new();
+        for half in halves {
+            all.extend(half.join().map_err(|_| "a simulation failed".to_owned())??);
+        }
+        Ok(all)
+    })
+}
