@@ -6,8 +6,8 @@
 //! whom follows from the costs, and no sum over counted events would say it. It is deterministic, so
 //! differences show what each cost does.
 //!
-//! Only closed loops are measured, and only how much they did: by Little's law the mean latency says
-//! the same again.
+//! Only closed loops are measured: how much they did, and the median latency. By Little's law the mean
+//! latency would say again how much they did.
 
 pub mod fit;
 
@@ -19,9 +19,9 @@ use synod_workloads::{MachineModel, Workload, load};
 
 use self::fit::{Search, least_squares};
 use crate::explore::Explorer;
-use crate::predict::median;
+use crate::predict::{Figures, Others, forecast};
 use crate::registry;
-use crate::run::{self, Options};
+use crate::run::Options;
 
 /// What all runs have in common: 100,000 keys, as the default is, but nobody waits until they are
 /// written, and logs that are made quickly.
@@ -63,10 +63,13 @@ const POINTS: [(&str, &[&str]); 16] = [
     ),
 ];
 
-/// For how long a run is simulated: little, for nothing but the seed varies there.
-const SIMULATED_WARM_UP_NS: u64 = 10_000_000;
+/// For how long a run is simulated: little, for not much but the seed varies there.
+const SIMULATED_WARM_UP_NS: u64 = 30_000_000;
 /// The measured part of that.
-const SIMULATED_NS: u64 = 40_000_000;
+const SIMULATED_NS: u64 = 120_000_000;
+
+/// What an error of the median latency weighs, if one of the throughput weighs 1.
+const MEDIAN_WEIGHT: f64 = 0.5;
 
 /// The search for the costs.
 const SEARCH: Search = Search { rounds: 12, pull: 0.03 };
@@ -75,6 +78,8 @@ const SEARCH: Search = Search { rounds: 12, pull: 0.03 };
 const fn start(processors: u16) -> MachineModel {
     MachineModel {
         processors,
+        away_ns: 0,
+        between_ns: 0,
         turn_ns: 1_000,
         switch_ns: 2_000,
         arrival_ns: 2_000,
@@ -91,15 +96,15 @@ const fn start(processors: u16) -> MachineModel {
     }
 }
 
-/// A run, and how many operations a second came out.
+/// A run, and what came out.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// What sets it apart from others.
     pub name: String,
-    /// What was run: one protocol, in a closed loop.
+    /// What was run: one protocol, in a closed loop. Its model says what others took meanwhile.
     pub workload: Workload,
     /// What came out: the median of its repeats.
-    pub ops_per_second: f64,
+    pub measured: Figures,
 }
 
 /// A model, and how well it explains what was measured.
@@ -109,8 +114,8 @@ pub struct Calibrated {
     pub model: MachineModel,
     /// What was measured.
     pub samples: Vec<Sample>,
-    /// For each sample the operations a second of the simulator.
-    pub expected: Vec<f64>,
+    /// For each sample what the simulator says.
+    pub expected: Vec<Figures>,
 }
 
 /// What a caller hears meanwhile.
@@ -168,9 +173,10 @@ fn measure(
     let description = "What runs cost on this machine.";
     let mut explorer =
         Explorer::begin(("calibration", description), &["run"], BASE, suites, options)?;
-    let mut rates = vec![Vec::new(); points.len()];
+    let mut seen = vec![(Others::default(), Vec::new()); points.len()];
     for repeat in 0..repeats {
-        for ((name, workload), rates) in points.iter().zip(&mut rates) {
+        for ((name, workload), (others, figures)) in points.iter().zip(&mut seen) {
+            others.add(&Others::look());
             let Some(summary) = explorer.run(&[name], repeat, workload.clone())? else {
                 explorer.end(false)?;
                 return Ok(None);
@@ -180,16 +186,16 @@ fn measure(
             if !result.verdict.is_pass() {
                 return Err(format!("the run `{name}` failed: {}", result.verdict.words()));
             }
-            rates.push(result.overall.ops_per_second);
+            figures.push(Figures::of(&result.overall));
         }
     }
     explorer.end(true)?;
-    let sample = |((name, workload), rates): ((&str, Workload), Vec<f64>)| Sample {
-        name: name.to_owned(),
-        workload,
-        ops_per_second: median(&rates),
+    let sample = |((name, mut workload), (others, figures)): ((&str, Workload), _)| {
+        let (others, figures): (Others, Vec<Figures>) = (others, figures);
+        workload.model = others.beside(&workload.model);
+        Some(Sample { name: name.to_owned(), workload, measured: Figures::median(&figures)? })
     };
-    Ok(Some(points.into_iter().zip(rates).map(sample).collect()))
+    Ok(points.into_iter().zip(seen).map(sample).collect())
 }
 
 /// The model with which the simulator explains the samples best, by the squares of the logarithms,
@@ -207,8 +213,12 @@ pub fn fitted(
     let mut heard = Ok(());
     let residuals = |costs: &[f64]| {
         let expected = expected(&with(start, costs), samples)?;
-        let off = |(expected, sample): (f64, &Sample)| (expected / sample.ops_per_second).ln();
-        Ok::<_, String>(expected.into_iter().zip(samples).map(off).collect())
+        let off = |(expected, sample): (&Figures, &Sample)| {
+            let measured = &sample.measured;
+            let throughput = (expected.ops_per_second / measured.ops_per_second).ln();
+            [throughput, MEDIAN_WEIGHT * (expected.p50_ns / measured.p50_ns).ln()]
+        };
+        Ok::<_, String>(expected.iter().zip(samples).flat_map(off).collect())
     };
     let found = least_squares(&costs, SEARCH, residuals, |round, squares| {
         if heard.is_ok() {
@@ -230,23 +240,27 @@ fn with(model: &MachineModel, costs: &[f64]) -> MachineModel {
     model
 }
 
-/// Operations a second of each sample in the simulator.
+/// What the simulator says of each sample.
 ///
 /// # Errors
 /// A sentence: a sample that the simulator cannot run.
-pub fn expected(model: &MachineModel, samples: &[Sample]) -> Result<Vec<f64>, String> {
+pub fn expected(model: &MachineModel, samples: &[Sample]) -> Result<Vec<Figures>, String> {
     let one = |sample: &Sample| {
         let mut workload = sample.workload.clone();
-        workload.model = *model;
+        let MachineModel { away_ns, between_ns, .. } = workload.model;
+        workload.model = MachineModel { away_ns, between_ns, ..*model };
         workload.phases.warm_up_ns = SIMULATED_WARM_UP_NS;
         workload.phases.measure_ns = SIMULATED_NS;
         workload.phases.cool_down_ns = 0;
-        Ok(run::forecast(&workload, &workload.protocols[0])?.ops_per_second.max(1.0))
+        // A cost so high that nothing ends says at least that it is too high.
+        let figures = forecast(&workload)?;
+        let (ops_per_second, p50_ns) = (figures.ops_per_second.max(1.0), figures.p50_ns.max(1.0));
+        Ok(Figures { ops_per_second, p50_ns, ..figures })
     };
     // Worlds are apart from each other, and each is one thread.
     std::thread::scope(|scope| {
         let halves = samples.chunks(samples.len().div_ceil(2)).map(|half| {
-            scope.spawn(move || half.iter().map(one).collect::<Result<Vec<f64>, String>>())
+            scope.spawn(move || half.iter().map(one).collect::<Result<Vec<Figures>, String>>())
         });
         let halves: Vec<_> = halves.collect();
         let mut all = Vec::new();

@@ -1,15 +1,20 @@
 //! `synod predict`: what a workload will do on this machine, from the simulator, beside what it does.
 //!
 //! The simulator runs the workload on machines of its model, which `synod calibrate` fits to a real
-//! one. Faults are left out on both sides: they ask what a protocol does, not how fast it is.
+//! one. What others take of the processors meanwhile is looked at before each run. Faults are left
+//! out on both sides: they ask what a protocol does, not how fast it is.
+
+mod others;
 
 use std::path::Path;
 
 use synod_results::summary::LatencySummary;
-use synod_workloads::{Arrival, Workload};
+use synod_workloads::{Arrival, ProtocolChoice, Workload};
 
 use crate::explore::Explorer;
 use crate::run::{self, Options};
+
+pub use self::others::Others;
 
 /// A load that does not change is simulated for so long at most: it would only repeat itself.
 const STEADY_WARM_UP_NS: u64 = 200_000_000;
@@ -40,7 +45,7 @@ impl Figures {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "latencies are below 2^53 ns")]
-    const fn of(summary: &LatencySummary) -> Self {
+    pub(crate) const fn of(summary: &LatencySummary) -> Self {
         Self {
             ops_per_second: summary.ops_per_second,
             mean_ns: summary.mean_ns,
@@ -50,7 +55,7 @@ impl Figures {
     }
 
     /// The median of each.
-    fn median(of: &[Self]) -> Option<Self> {
+    pub(crate) fn median(of: &[Self]) -> Option<Self> {
         let middle = |figure: usize| {
             median(&of.iter().map(|figures| figures.all()[figure]).collect::<Vec<_>>())
         };
@@ -79,15 +84,15 @@ pub fn median(values: &[f64]) -> f64 {
 /// One protocol of a workload.
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// The workload's name.
-    pub workload: String,
-    /// The protocol's label.
-    pub label: String,
+    /// The workload, with this protocol alone.
+    pub workload: Workload,
+    /// What others took of the processors.
+    pub others: Others,
     /// What the simulator says.
-    pub expected: Figures,
+    pub expected: Option<Figures>,
     /// What each run on the engine said.
     pub runs: Vec<Figures>,
-    /// Whether each of those was valid, with a history that passed.
+    /// Whether each of those had a history that passed.
     pub sound: bool,
 }
 
@@ -101,8 +106,16 @@ impl Prediction {
     /// By how much each figure is off, as a share of what was measured.
     #[must_use]
     pub fn off(&self) -> Option<[f64; 4]> {
-        let (expected, measured) = (self.expected.all(), self.measured()?.all());
+        let (expected, measured) = (self.expected?.all(), self.measured()?.all());
         Some(std::array::from_fn(|figure| expected[figure] / measured[figure] - 1.0))
+    }
+
+    /// Asks the simulator, with others as they were.
+    fn expect(&mut self) -> Result<(), String> {
+        let mut workload = steady(&self.workload);
+        workload.model = self.others.beside(&workload.model);
+        self.expected = Some(forecast(&workload)?);
+        Ok(())
     }
 }
 
@@ -110,30 +123,87 @@ impl Prediction {
 #[must_use]
 pub fn median_errors(predictions: &[Prediction]) -> Option<[f64; 4]> {
     let offs: Vec<[f64; 4]> = predictions.iter().filter_map(Prediction::off).collect();
-    let middle = |figure: usize| median(&offs.iter().map(|off| off[figure].abs()).collect::<Vec<_>>());
+    let middle =
+        |figure: usize| median(&offs.iter().map(|off| off[figure].abs()).collect::<Vec<_>>());
     (!offs.is_empty()).then(|| std::array::from_fn(middle))
 }
 
-/// What the simulator says of each protocol of some workloads.
+/// What the simulator says of the only protocol of a workload.
 ///
 /// # Errors
-/// A sentence: why a simulated cluster came to nothing.
+/// A sentence: why the simulated cluster came to nothing.
+pub fn forecast(workload: &Workload) -> Result<Figures, String> {
+    Ok(Figures::of(&run::forecast(workload, &workload.protocols[0])?))
+}
+
+/// Predicts each protocol of some workloads and runs each `repeats` times on the engine, in turns;
+/// folders are made below `suites`. With no repeats nothing is run. False if it was interrupted.
+///
+/// # Errors
+/// A sentence: what the machine or the file system refused, or why a simulated cluster came to nothing.
 pub fn predict(
     workloads: &[Workload],
+    repeats: u32,
+    suites: &Path,
+    options: &Options,
     hear: &mut dyn FnMut(&Prediction),
-) -> Result<Vec<Prediction>, String> {
-    let mut predictions = Vec::new();
-    for workload in workloads {
-        let steady = steady(workload);
-        for protocol in &workload.protocols {
-            let expected = Figures::of(&run::forecast(&steady, protocol)?);
-            let (workload, label) = (workload.name.clone(), protocol.label.clone());
-            let one = Prediction { workload, label, expected, runs: Vec::new(), sound: true };
-            hear(&one);
-            predictions.push(one);
+) -> Result<(Vec<Prediction>, bool), String> {
+    let mut predictions: Vec<Prediction> = workloads.iter().flat_map(questions).collect();
+    let complete = if repeats > 0 {
+        measure(&mut predictions, repeats, suites, options, hear)?
+    } else {
+        let others = Others::look();
+        predictions.iter_mut().for_each(|one| one.others = others);
+        true
+    };
+    for one in &mut predictions {
+        one.expect()?;
+        hear(one);
+    }
+    Ok((predictions, complete))
+}
+
+/// A workload, protocol by protocol.
+fn questions(workload: &Workload) -> Vec<Prediction> {
+    let question = |protocol: &ProtocolChoice| {
+        let mut workload = workload.clone();
+        workload.protocols = vec![protocol.clone()];
+        workload.faults.clear();
+        let (others, expected, runs) = (Others::default(), None, Vec::new());
+        Prediction { workload, others, expected, runs, sound: true }
+    };
+    workload.protocols.iter().map(question).collect()
+}
+
+fn measure(
+    predictions: &mut [Prediction],
+    repeats: u32,
+    suites: &Path,
+    options: &Options,
+    hear: &mut dyn FnMut(&Prediction),
+) -> Result<bool, String> {
+    let named = ("prediction", "What was predicted, as it is.");
+    let catalog = crate::registry::catalog();
+    let yaml: Vec<String> = predictions.iter().map(|one| one.workload.to_yaml(&catalog)).collect();
+    let axes = ["workload", "protocol"];
+    let mut explorer = Explorer::begin(named, &axes, &yaml.join("---\n"), suites, options)?;
+    let mut complete = true;
+    'all: for repeat in 0..repeats {
+        for one in &mut *predictions {
+            one.others.add(&Others::look());
+            let values = [one.workload.name.clone(), one.workload.protocols[0].label.clone()];
+            let ran = explorer.run(&values.each_ref().map(|value| &**value), repeat, one.workload.clone())?;
+            let Some(summary) = ran else {
+                complete = false;
+                break 'all;
+            };
+            one.runs.push(Figures::of(&summary.results[0].overall));
+            one.sound &= summary.results[0].verdict.is_pass();
+            hear(one);
         }
     }
-    Ok(predictions)
+    explorer.end(complete)?;
+    Ok(complete)
 }
 
 /// The same for no longer than a load that does not change needs.
@@ -146,45 +216,4 @@ fn steady(workload: &Workload) -> Workload {
         phases.measure_ns = phases.measure_ns.min(STEADY_NS);
     }
     workload
-}
-
-/// Runs what was predicted on the engine, `repeats` times, in turns; folders are made below `suites`.
-/// False if it was interrupted.
-///
-/// # Errors
-/// A sentence: what the machine or the file system refused.
-pub fn measure(
-    workloads: &[Workload],
-    predictions: &mut [Prediction],
-    repeats: u32,
-    suites: &Path,
-    options: &Options,
-    hear: &mut dyn FnMut(&Prediction),
-) -> Result<bool, String> {
-    let catalog = crate::registry::catalog();
-    let yaml: Vec<String> = workloads.iter().map(|workload| workload.to_yaml(&catalog)).collect();
-    let named = ("prediction", "What was predicted, as it is.");
-    let axes = ["workload", "protocol"];
-    let mut explorer = Explorer::begin(named, &axes, &yaml.join("---\n"), suites, options)?;
-    for repeat in 0..repeats {
-        let mut places = predictions.iter_mut();
-        for workload in workloads {
-            for (protocol, place) in workload.protocols.iter().zip(&mut places) {
-                let mut alone = workload.clone();
-                alone.protocols = vec![protocol.clone()];
-                alone.faults.clear();
-                let values = [workload.name.as_str(), protocol.label.as_str()];
-                let Some(summary) = explorer.run(&values, repeat, alone)? else {
-                    explorer.end(false)?;
-                    return Ok(false);
-                };
-                let result = &summary.results[0];
-                place.runs.push(Figures::of(&result.overall));
-                place.sound &= result.verdict.is_pass();
-                hear(place);
-            }
-        }
-    }
-    explorer.end(true)?;
-    Ok(true)
 }

@@ -283,6 +283,8 @@ pub(crate) const FIELDS: &[Field] = &[
 
     key("model", Kind::Map, "", "What simulated machines cost; `synod calibrate` fits it to this machine."),
     key("model.processors", count(0, 4096), "0", "Processors that all threads share, placed as in a run, with one disk; 0 when each thread has a processor and a disk of its own."),
+    cost("model.away", "0s", "For how long a processor is away at a time, with others than the threads of the run; 0 if it never is."),
+    cost("model.between", "10ms", "How long it is there in between."),
     cost("model.turn", "500ns", "A turn of a thread."),
     cost("model.switch", "0s", "A turn besides, if the processor did something else before."),
     cost("model.arrival", "4400ns", "What came on a connection since the last turn, or a write that ended."),

@@ -19,6 +19,11 @@ pub struct MachineModel {
     /// Processors that all threads share, placed as in a run, with one disk for all; 0 when each
     /// thread has a processor and a disk of its own.
     pub processors: u16,
+    /// For how long a processor is away at a time, with others than the threads of the run; 0 if it
+    /// never is.
+    pub away_ns: u64,
+    /// How long it is there in between.
+    pub between_ns: u64,
     /// A turn of a thread.
     pub turn_ns: u64,
     /// A turn besides, if the processor did something else before.
@@ -69,36 +74,43 @@ impl MachineModel {
     ];
 
     pub(crate) fn resolve(settings: &Settings) -> Self {
-        let mut model = Self::nothing(settings.narrow("model.processors"));
+        let mut model = Self {
+            processors: settings.narrow("model.processors"),
+            away_ns: settings.integer("model.away"),
+            between_ns: settings.integer("model.between"),
+            ..Self::NOTHING
+        };
         for (key, cost) in Self::COSTS {
             *cost(&mut model) = settings.integer(&format!("{MODEL}.{key}"));
         }
         model
     }
 
-    /// Each cost by its key, as one would write it.
+    /// Each duration by its key, as one would write it.
     pub(crate) fn shown(mut self) -> impl Iterator<Item = (&'static str, String)> {
-        Self::COSTS.into_iter().map(move |(key, cost)| (key, format_duration(*cost(&mut self))))
+        let others = [("away", self.away_ns), ("between", self.between_ns)];
+        let costs = Self::COSTS.map(|(key, cost)| (key, *cost(&mut self)));
+        others.into_iter().chain(costs).map(|(key, ns)| (key, format_duration(ns)))
     }
 
-    const fn nothing(processors: u16) -> Self {
-        Self {
-            processors,
-            turn_ns: 0,
-            switch_ns: 0,
-            arrival_ns: 0,
-            send_ns: 0,
-            kib_ns: 0,
-            command_ns: 0,
-            message_ns: 0,
-            operation_ns: 0,
-            write_ns: 0,
-            network_ns: 0,
-            disk_ns: 0,
-            disk_gap_ns: 0,
-            disk_kib_ns: 0,
-        }
-    }
+    const NOTHING: Self = Self {
+        processors: 0,
+        away_ns: 0,
+        between_ns: 0,
+        turn_ns: 0,
+        switch_ns: 0,
+        arrival_ns: 0,
+        send_ns: 0,
+        kib_ns: 0,
+        command_ns: 0,
+        message_ns: 0,
+        operation_ns: 0,
+        write_ns: 0,
+        network_ns: 0,
+        disk_ns: 0,
+        disk_gap_ns: 0,
+        disk_kib_ns: 0,
+    };
 
     /// A file that [`load_model`] reads, and that can be pasted into a workload.
     #[must_use]

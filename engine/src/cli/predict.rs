@@ -48,16 +48,26 @@ pub(crate) fn calibrate(out: Option<&Path>, repeats: u32, suites: &Path) -> Exit
 
 /// What the model says of the runs that it was made from.
 fn explained(calibrated: &Calibrated) -> String {
-    let mut text = format!("{:<28} {:>9} {:>9}    off\n", "run", "fitted", "measured");
+    let mut text = format!("{:<28}", "run");
+    for name in Figures::NAMES {
+        text.push_str(&format!(" {name:>8} {:>8} {:>6}", "measured", "off"));
+    }
+    text.push('\n');
     for (sample, expected) in calibrated.samples.iter().zip(&calibrated.expected) {
-        let measured = sample.ops_per_second;
-        text.push_str(&format!(
-            "{:<28} {:>7}/s {:>7}/s {:>+4.0} %\n",
-            sample.name,
-            count(*expected),
-            count(measured),
-            (expected / measured - 1.0) * 100.0,
-        ));
+        text.push_str(&format!("{:<28}{}\n", sample.name, beside(*expected, Some(sample.measured))));
+    }
+    text
+}
+
+/// Each figure as it was expected and measured, and by how much it is off.
+fn beside(expected: Figures, measured: Option<Figures>) -> String {
+    let mut text = String::new();
+    for (place, expected) in expected.all().into_iter().enumerate() {
+        let measured = measured.map(|measured| measured.all()[place]);
+        let off = measured.map(|measured| format!("{:+.0} %", (expected / measured - 1.0) * 100.0));
+        let measured = measured.map(|measured| shown(place, measured));
+        let [measured, off] = [measured, off].map(|text| text.unwrap_or_else(|| "-".to_owned()));
+        text.push_str(&format!(" {:>8} {measured:>8} {off:>6}", shown(place, expected)));
     }
     text
 }
@@ -75,19 +85,11 @@ pub(crate) fn predict(
         (Ok(workloads), Ok(options)) => (workloads, options),
         (Err(code), _) | (_, Err(code)) => return code,
     };
-    let tell = |what: &'static str| move |one: &Prediction| println!("{what} {}", line(one));
-    let mut predictions = match predict::predict(&workloads, &mut tell("expected")) {
-        Ok(predictions) => predictions,
-        Err(error) => return fail(&error, exit::CHECK_FAILED),
-    };
-    let hear = &mut tell("measured");
-    let measured =
-        predict::measure(&workloads, &mut predictions, repeats, suites, &options, hear);
-    match measured {
-        Ok(complete) => {
+    let mut hear = |one: &Prediction| println!("{}", line(one));
+    match predict::predict(&workloads, repeats, suites, &options, &mut hear) {
+        Ok((predictions, complete)) => {
             println!("\n{}", table(&predictions));
-            let sound = predictions.iter().all(|one| one.sound);
-            if complete && sound {
+            if complete && predictions.iter().all(|one| one.sound) {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::from(exit::CHECK_FAILED)
@@ -103,16 +105,24 @@ fn options(suites: &Path) -> Result<Options, ExitCode> {
     Ok(Options { runs, interrupted, progress: true, limits: false, simulated: false })
 }
 
-/// The newest figures of a prediction.
+/// What is newly known of a prediction: a run, and when all are over what was expected.
 fn line(one: &Prediction) -> String {
-    let figures = one.runs.last().unwrap_or(&one.expected);
+    let (what, figures) = match (one.expected, one.runs.last()) {
+        (None, Some(run)) => ("measured", *run),
+        (Some(expected), _) => ("expected", expected),
+        (None, None) => return names(one),
+    };
+    let all = figures.all().into_iter().enumerate();
     let shown: Vec<String> = Figures::NAMES
         .iter()
-        .zip(figures.all())
-        .enumerate()
-        .map(|(place, (name, value))| format!("{name} {:>8}", shown(place, value)))
+        .zip(all)
+        .map(|(name, (place, value))| format!("{name} {:>8}", shown(place, value)))
         .collect();
-    format!("{:<24} {:<14} {}", one.workload, one.label, shown.join("  "))
+    format!("{} {what} {}", names(one), shown.join("  "))
+}
+
+fn names(one: &Prediction) -> String {
+    format!("{:<24} {:<14}", one.workload.name, one.workload.protocols[0].label)
 }
 
 /// A figure by its place among all: the first is a rate, the others are times.
@@ -122,20 +132,17 @@ fn shown(place: usize, value: f64) -> String {
 
 /// What was expected beside what was measured, and by how much it was off.
 fn table(predictions: &[Prediction]) -> String {
-    let mut text = format!("{:<24} {:<14}", "workload", "protocol");
+    let mut text = format!("{:<24} {:<14} others", "workload", "protocol");
     for name in Figures::NAMES {
-        text.push_str(&format!(" {:>8} {:>8} {:>6}", name, "measured", "off"));
+        text.push_str(&format!(" {name:>8} {:>8} {:>6}", "measured", "off"));
     }
     text.push('\n');
     for one in predictions {
-        text.push_str(&format!("{:<24} {:<14}", one.workload, one.label));
-        let (measured, off) = (one.measured(), one.off());
-        for (place, expected) in one.expected.all().into_iter().enumerate() {
-            let measured = measured.map_or("-".to_owned(), |all| shown(place, all.all()[place]));
-            let off = off.map_or("-".to_owned(), |off| format!("{:+.0} %", off[place] * 100.0));
-            text.push_str(&format!(" {:>8} {measured:>8} {off:>6}", shown(place, expected)));
-        }
-        text.push_str(if one.sound { "\n" } else { "  NOT VALID\n" });
+        let Some(expected) = one.expected else { continue };
+        let others = one.others.share() * 100.0;
+        let figures = beside(expected, one.measured());
+        let note = if one.sound { "" } else { "  NOT VALID" };
+        text.push_str(&format!("{} {others:>4.0} %{figures}{note}\n", names(one)));
     }
     if let Some(errors) = median_errors(predictions) {
         let shown: Vec<String> = Figures::NAMES

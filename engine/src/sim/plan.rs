@@ -66,6 +66,9 @@ pub struct Plan {
     /// The processor of each machine, counted from 0: of the replicas, then of the load generator.
     /// Machines on one processor take turns.
     pub processors: Vec<usize>,
+    /// How long processors are away at a time, and how long they are there in between, in
+    /// nanoseconds; `None` for always there.
+    pub away: Option<(u64, u64)>,
     /// Bytes that a turn takes in before it leaves the rest to the next. What came on a connection
     /// since the last turn is then one thing that happened, as it is on a ring. Without a bound
     /// everything is taken in, and each piece is one.
@@ -302,6 +305,7 @@ impl Plan {
                 ..Cpu::default()
             },
             processors: (0..=usize::from(replicas)).collect(),
+            away: None,
             turn_bytes: None,
             disk: Latency::around(pick(random, &[20_000, 100_000, MS, 5 * MS]), random),
             disk_queue: DiskQueue::default(),

@@ -73,6 +73,7 @@ pub fn plan_of(
         },
         cpu: cpu(model),
         processors: processors(workload, replicas),
+        away: (model.away_ns > 0).then_some((model.away_ns, model.between_ns)),
         turn_bytes: Some(TURN_BYTES),
         disk: Latency::Constant(model.disk_ns),
         disk_queue: DiskQueue {

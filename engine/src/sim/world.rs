@@ -159,7 +159,7 @@ impl<P: Protocol> World<P> {
             now: 0,
             events: Events::default(),
             machines: plan.clocks.iter().map(|&clock| Machine::new(clock)).collect(),
-            processors: Processor::all(&plan.processors),
+            processors: Processor::all(&plan),
             disks_free_at: vec![0; plan.clocks.len()],
             network: Network::new(
                 plan.network.clone(),
@@ -453,15 +453,15 @@ impl<P: Protocol> World<P> {
             work.writes += u64::from(matches!(action, simulated::Action::Write(..)));
         }
         let more = !machine.port.borrow().inbox.is_empty();
-        work.switched = self.processors[self.plan.processors[number]].take(number, self.now);
+        let processor = &mut self.processors[self.plan.processors[number]];
+        work.switched = processor.take(number, self.now);
         let cost = self.plan.cpu.cost(work) * slowness;
-        let machine = &mut self.machines[number];
-        machine.busy_until = self.now + cost;
+        let end = processor.work(self.now, cost);
+        machine.busy_until = end;
         machine.busy_ns += cost;
-        self.processors[self.plan.processors[number]].free_at = self.now + cost;
         let wake = if more { self.now } else { machine.clock.world(deadline.0) };
         for action in actions {
-            self.act(number, action, self.now + cost);
+            self.act(number, action, end);
         }
         self.turn_by(number, wake);
     }
