@@ -11,11 +11,14 @@
 
 pub mod fit;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use synod_results::summary::ProtocolResult;
-use synod_workloads::{MachineModel, Workload, load};
+use synod_workloads::{Cost, MachineModel, Workload, load};
 
 use self::fit::{Search, least_squares};
 use crate::explore::Explorer;
@@ -38,7 +41,7 @@ phases: { warm_up: 150ms, measure: 500ms, cool_down: 20ms }
 ";
 
 /// The runs: a name, and what is different.
-const POINTS: [(&str, &[&str]); 16] = [
+const POINTS: [(&str, &[&str]); 14] = [
     ("one client", &["load.clients=1"]),
     ("16 clients", &["load.clients=16"]),
     ("256 clients", &["load.clients=256"]),
@@ -46,8 +49,6 @@ const POINTS: [(&str, &[&str]); 16] = [
     ("batches of one", &["load.clients=256", "cluster.batch.max_ops=1"]),
     ("1 KiB values", &["load.clients=256", "load.values.fixed=1KiB"]),
     ("8 KiB values", &["load.clients=64", "load.values.fixed=8KiB"]),
-    ("no replication", &["protocols=[unreplicated]", "load.clients=256"]),
-    ("no replication, one client", &["protocols=[unreplicated]", "load.clients=1"]),
     ("registers", &["protocols=[abd]", "load.clients=256"]),
     ("registers, one client", &["protocols=[abd]", "load.clients=1"]),
     ("synced, one client", &["cluster.durability=group", "load.clients=1"]),
@@ -57,29 +58,37 @@ const POINTS: [(&str, &[&str]); 16] = [
         "synced, 4 KiB values",
         &["cluster.durability=group", "load.clients=256", "load.values.fixed=4KiB"],
     ),
-    (
-        "each synced",
-        &["cluster.durability=each", "load.clients=64", "cluster.batch.max_ops=4"],
-    ),
+    ("each synced", &["cluster.durability=each", "load.clients=64", "cluster.batch.max_ops=4"]),
 ];
 
-/// For how long a run is simulated: little, for not much but the seed varies there.
-const SIMULATED_WARM_UP_NS: u64 = 30_000_000;
-/// The measured part of that.
-const SIMULATED_NS: u64 = 120_000_000;
+/// How long a simulated run goes on before it is measured.
+const SIMULATED_WARM_UP_NS: u64 = 10_000_000;
+
+/// Operations that are measured in the simulator, about: not much but the seed varies there.
+const SIMULATED_OPERATIONS: f64 = 1_000.0;
+
+/// The shortest and the longest time for them.
+const SIMULATED_NS: [f64; 2] = [30e6, 2e9];
+
+/// Keys there: how many there are does not show in virtual time, but takes real time. They are written
+/// before, so that all connections know the leader.
+const SIMULATED_KEYS: u64 = 1_000;
 
 /// What an error of the median latency weighs, if one of the throughput weighs 1.
 const MEDIAN_WEIGHT: f64 = 0.5;
 
+/// Threads that simulate.
+const THREADS: usize = 2;
+
 /// The search for the costs.
-const SEARCH: Search = Search { rounds: 12, pull: 0.03 };
+const SEARCH: Search = Search { rounds: 15, pull: 0.02 };
 
 /// Where the search begins, and what holds where the runs tell nothing.
-const fn start(processors: u16) -> MachineModel {
+pub(crate) const fn start(processors: u16) -> MachineModel {
     MachineModel {
         processors,
         away_ns: 0,
-        between_ns: 0,
+        between_ns: 10_000_000,
         turn_ns: 1_000,
         switch_ns: 2_000,
         arrival_ns: 2_000,
@@ -90,7 +99,8 @@ const fn start(processors: u16) -> MachineModel {
         operation_ns: 300,
         write_ns: 5_000,
         network_ns: 3_000,
-        disk_ns: 80_000,
+        disk_ns: 200_000,
+        disk_tail_ns: 200_000,
         disk_gap_ns: 10_000,
         disk_kib_ns: 500,
     }
@@ -151,13 +161,16 @@ pub fn calibrate(
 ) -> Result<Option<Calibrated>, String> {
     let Some(samples) = measure(repeats, suites, options, hear)? else { return Ok(None) };
     let processors = u16::try_from(crate::cluster::processors().len()).unwrap_or(u16::MAX);
-    let model = fitted(&start(processors), &samples, &mut |round, off| {
-        if options.interrupted.load(Ordering::Relaxed) {
-            return Err("interrupted".to_owned());
-        }
+    let all = MachineModel::COSTS.map(|(key, _)| key);
+    let interrupted = || options.interrupted.load(Ordering::Relaxed);
+    let found = fitted(&start(processors), &all, &samples, &mut |round, off| {
         hear(&Progress::Searched(round, off));
-        Ok(())
-    })?;
+        if interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
+    });
+    if interrupted() {
+        return Ok(None);
+    }
+    let model = found?;
     let expected = expected(&model, &samples)?;
     Ok(Some(Calibrated { model, samples, expected }))
 }
@@ -199,20 +212,20 @@ fn measure(
 }
 
 /// The model with which the simulator explains the samples best, by the squares of the logarithms,
-/// which weigh each sample by its relative error.
+/// which weigh each sample by its relative error. Only the costs with these keys change.
 ///
 /// # Errors
 /// A sentence: a sample that the simulator cannot run, or what `hear` says.
 pub fn fitted(
     start: &MachineModel,
+    keys: &[&str],
     samples: &[Sample],
     hear: &mut dyn FnMut(usize, f64) -> Result<(), String>,
 ) -> Result<MachineModel, String> {
-    let costs: Vec<f64> =
-        MachineModel::COSTS.iter().map(|(_, cost)| *cost(&mut start.clone()) as f64).collect();
-    let mut heard = Ok(());
+    let mut model = *start;
+    let costs: Vec<f64> = chosen(keys).map(|(_, cost)| *cost(&mut model) as f64).collect();
     let residuals = |costs: &[f64]| {
-        let expected = expected(&with(start, costs), samples)?;
+        let expected = expected(&with(start, keys, costs), samples)?;
         let off = |(expected, sample): (&Figures, &Sample)| {
             let measured = &sample.measured;
             let throughput = (expected.ops_per_second / measured.ops_per_second).ln();
@@ -221,18 +234,19 @@ pub fn fitted(
         Ok::<_, String>(expected.iter().zip(samples).flat_map(off).collect())
     };
     let found = least_squares(&costs, SEARCH, residuals, |round, squares| {
-        if heard.is_ok() {
-            heard = hear(round, (squares / samples.len() as f64).sqrt());
-        }
+        hear(round, (squares / samples.len() as f64).sqrt())
     })?;
-    heard?;
-    Ok(with(start, &found))
+    Ok(with(start, keys, &found))
 }
 
-/// A model with other costs, in the order of [`MachineModel::COSTS`].
-fn with(model: &MachineModel, costs: &[f64]) -> MachineModel {
+fn chosen(keys: &[&str]) -> impl Iterator<Item = Cost> {
+    MachineModel::COSTS.into_iter().filter(|(key, _)| keys.contains(key))
+}
+
+/// A model with other costs of these keys, in the order of [`MachineModel::COSTS`].
+fn with(model: &MachineModel, keys: &[&str], costs: &[f64]) -> MachineModel {
     let mut model = *model;
-    for ((_, place), cost) in MachineModel::COSTS.iter().zip(costs) {
+    for ((_, place), cost) in chosen(keys).zip(costs) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let cost = cost.round() as u64;
         *place(&mut model) = cost;
@@ -250,8 +264,12 @@ pub fn expected(model: &MachineModel, samples: &[Sample]) -> Result<Vec<Figures>
         let MachineModel { away_ns, between_ns, .. } = workload.model;
         workload.model = MachineModel { away_ns, between_ns, ..*model };
         workload.phases.warm_up_ns = SIMULATED_WARM_UP_NS;
-        workload.phases.measure_ns = SIMULATED_NS;
+        let enough_ns = SIMULATED_OPERATIONS / sample.measured.ops_per_second * 1e9;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+        let measure_ns = enough_ns.clamp(SIMULATED_NS[0], SIMULATED_NS[1]) as u64;
+        workload.phases.measure_ns = measure_ns;
         workload.phases.cool_down_ns = 0;
+        (workload.load.keys.count, workload.load.keys.preload) = (SIMULATED_KEYS, true);
         // A cost so high that nothing ends says at least that it is too high.
         let figures = forecast(&workload)?;
         let (ops_per_second, p50_ns) = (figures.ops_per_second.max(1.0), figures.p50_ns.max(1.0));
@@ -259,14 +277,14 @@ pub fn expected(model: &MachineModel, samples: &[Sample]) -> Result<Vec<Figures>
     };
     // Worlds are apart from each other, and each is one thread.
     std::thread::scope(|scope| {
-        let halves = samples.chunks(samples.len().div_ceil(2)).map(|half| {
-            scope.spawn(move || half.iter().map(one).collect::<Result<Vec<Figures>, String>>())
-        });
-        let halves: Vec<_> = halves.collect();
-        let mut all = Vec::new();
-        for half in halves {
-            all.extend(half.join().map_err(|_| "a simulation failed".to_owned())??);
+        let mine = |first| move || samples.iter().skip(first).step_by(THREADS).map(one).collect();
+        let running: Vec<_> = (0..THREADS).map(|first| scope.spawn(mine(first))).collect();
+        let mut found: Vec<_> = Vec::new();
+        for thread in running {
+            let figures: Result<Vec<Figures>, String> =
+                thread.join().map_err(|_| "a simulation failed".to_owned())?;
+            found.push(figures?.into_iter());
         }
-        Ok(all)
+        Ok((0..samples.len()).filter_map(|place| found[place % THREADS].next()).collect())
     })
 }

@@ -192,7 +192,11 @@ fn measure(
         for one in &mut *predictions {
             one.others.add(&Others::look());
             let values = [one.workload.name.clone(), one.workload.protocols[0].label.clone()];
-            let ran = explorer.run(&values.each_ref().map(|value| &**value), repeat, one.workload.clone())?;
+            let ran = explorer.run(
+                &values.each_ref().map(|value| &**value),
+                repeat,
+                one.workload.clone(),
+            )?;
             let Some(summary) = ran else {
                 complete = false;
                 break 'all;

@@ -284,7 +284,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("model", Kind::Map, "", "What simulated machines cost; `synod calibrate` fits it to this machine."),
     key("model.processors", count(0, 4096), "0", "Processors that all threads share, placed as in a run, with one disk; 0 when each thread has a processor and a disk of its own."),
     cost("model.away", "0s", "For how long a processor is away at a time, with others than the threads of the run; 0 if it never is."),
-    cost("model.between", "10ms", "How long it is there in between."),
+    key("model.between", Kind::Duration { min: 1_000, max: 1_000_000_000 }, "10ms", "How long it is there in between."),
     cost("model.turn", "500ns", "A turn of a thread."),
     cost("model.switch", "0s", "A turn besides, if the processor did something else before."),
     cost("model.arrival", "4400ns", "What came on a connection since the last turn, or a write that ended."),
@@ -295,7 +295,8 @@ pub(crate) const FIELDS: &[Field] = &[
     cost("model.operation", "0s", "An operation of a client, at the load generator."),
     cost("model.write", "0s", "A write given to the disk, for the processor."),
     cost("model.network", "15us", "How long bytes travel."),
-    cost("model.disk", "96us", "How long a synced write takes."),
+    cost("model.disk", "96us", "How long a synced write takes at least."),
+    cost("model.disk_tail", "0s", "How much longer in the mean, exponentially distributed."),
     cost("model.disk_gap", "0s", "For how long a write keeps the disk from beginning the next one."),
     cost("model.disk_kib", "0s", "The same, for each KiB of it."),
 

@@ -44,8 +44,10 @@ pub struct MachineModel {
     pub write_ns: u64,
     /// How long bytes travel.
     pub network_ns: u64,
-    /// How long a synced write takes.
+    /// How long a synced write takes at least.
     pub disk_ns: u64,
+    /// How much longer in the mean; any longer is as likely as after an exponential distribution.
+    pub disk_tail_ns: u64,
     /// For how long a write keeps the disk from beginning the next one.
     pub disk_gap_ns: u64,
     /// The same, for each KiB of it.
@@ -53,11 +55,11 @@ pub struct MachineModel {
 }
 
 /// Each cost: its key, and where it is kept.
-type Cost = (&'static str, fn(&mut MachineModel) -> &mut u64);
+pub type Cost = (&'static str, fn(&mut MachineModel) -> &mut u64);
 
 impl MachineModel {
     /// Every cost by its key, in the order of the keys.
-    pub const COSTS: [Cost; 13] = [
+    pub const COSTS: [Cost; 14] = [
         ("turn", |model| &mut model.turn_ns),
         ("switch", |model| &mut model.switch_ns),
         ("arrival", |model| &mut model.arrival_ns),
@@ -69,9 +71,17 @@ impl MachineModel {
         ("write", |model| &mut model.write_ns),
         ("network", |model| &mut model.network_ns),
         ("disk", |model| &mut model.disk_ns),
+        ("disk_tail", |model| &mut model.disk_tail_ns),
         ("disk_gap", |model| &mut model.disk_gap_ns),
         ("disk_kib", |model| &mut model.disk_kib_ns),
     ];
+
+    /// The cost with this key, which must be one of [`Self::COSTS`].
+    pub fn cost(&mut self, key: &str) -> &mut u64 {
+        let found = Self::COSTS.into_iter().find(|(other, _)| *other == key);
+        let Some((_, cost)) = found else { panic!("{key} is no cost") };
+        cost(self)
+    }
 
     pub(crate) fn resolve(settings: &Settings) -> Self {
         let mut model = Self {
@@ -108,6 +118,7 @@ impl MachineModel {
         write_ns: 0,
         network_ns: 0,
         disk_ns: 0,
+        disk_tail_ns: 0,
         disk_gap_ns: 0,
         disk_kib_ns: 0,
     };

@@ -11,7 +11,7 @@ const STEP: f64 = 0.15;
 const STRIDE_MAX: f64 = 0.7;
 
 /// How often harder damping is tried before a round is given up.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 6;
 
 /// How a search goes.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +25,12 @@ pub struct Search {
 /// The costs whose residuals have the least squares, beginning at `start`; all of them are positive.
 ///
 /// # Errors
-/// That of the first evaluation that fails.
+/// That of the first evaluation that fails, or what `hear` says after a round.
 pub fn least_squares<E>(
     start: &[f64],
     search: Search,
     mut residuals: impl FnMut(&[f64]) -> Result<Vec<f64>, E>,
-    mut hear: impl FnMut(usize, f64),
+    mut hear: impl FnMut(usize, f64) -> Result<(), E>,
 ) -> Result<Vec<f64>, E> {
     let origin: Vec<f64> = start.iter().map(|cost| cost.ln()).collect();
     let mut at = |logs: &[f64]| {
@@ -64,7 +64,7 @@ pub fn least_squares<E>(
             }
             damping *= 5.0;
         }
-        hear(round, squares(&here));
+        hear(round, squares(&here))?;
         if !better {
             break;
         }
@@ -120,11 +120,8 @@ mod tests {
 
     #[test]
     fn equations_are_solved() {
-        let mut rows = vec![
-            vec![4.0, 1.0, 0.5, 9.0],
-            vec![1.0, 3.0, 0.0, 5.0],
-            vec![0.5, 0.0, 2.0, 3.5],
-        ];
+        let mut rows =
+            vec![vec![4.0, 1.0, 0.5, 9.0], vec![1.0, 3.0, 0.0, 5.0], vec![0.5, 0.0, 2.0, 3.5]];
         let solution = solve(&mut rows);
         for (first, expected) in [(0, 9.0), (1, 5.0), (2, 3.5)] {
             let row = [[4.0, 1.0, 0.5], [1.0, 3.0, 0.0], [0.5, 0.0, 2.0]][first];
@@ -141,10 +138,12 @@ mod tests {
             costs.iter().zip(uses).map(|(cost, count)| cost * count).sum::<f64>()
         };
         let residuals = |costs: &[f64]| {
-            Ok::<_, ()>(uses.iter().map(|uses| (time(costs, uses) / time(&truth, uses)).ln()).collect())
+            Ok::<_, ()>(
+                uses.iter().map(|uses| (time(costs, uses) / time(&truth, uses)).ln()).collect(),
+            )
         };
         let search = Search { rounds: 30, pull: 1e-6 };
-        let found = least_squares(&[500.0; 3], search, residuals, |_, _| ()).unwrap();
+        let found = least_squares(&[500.0; 3], search, residuals, |_, _| Ok(())).unwrap();
         for (found, truth) in found.iter().zip(truth) {
             assert!((found / truth - 1.0).abs() < 0.01, "{found} {truth}");
         }

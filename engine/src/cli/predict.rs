@@ -54,7 +54,11 @@ fn explained(calibrated: &Calibrated) -> String {
     }
     text.push('\n');
     for (sample, expected) in calibrated.samples.iter().zip(&calibrated.expected) {
-        text.push_str(&format!("{:<28}{}\n", sample.name, beside(*expected, Some(sample.measured))));
+        text.push_str(&format!(
+            "{:<28}{}\n",
+            sample.name,
+            beside(*expected, Some(sample.measured))
+        ));
     }
     text
 }

@@ -18,6 +18,9 @@ const LOOK_NS: u64 = 250_000_000;
 /// A jump of the clock that is no more than this is a switch to and fro, not work of somebody else.
 const JUMP_NS_MIN: u64 = 100_000;
 
+/// The shortest that a model allows.
+const BETWEEN_NS_MIN: u64 = 1_000;
+
 /// What others take of each processor, in the mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Others {
@@ -65,6 +68,8 @@ impl Others {
         }
         let (away_ns, there_ns) = (self.away_ns, self.looked_ns - self.away_ns);
         let (away_ns, between_ns) = (away_ns / self.times, there_ns / self.times);
+        // Not even a model is away for ever.
+        let between_ns = if between_ns < BETWEEN_NS_MIN { BETWEEN_NS_MIN } else { between_ns };
         MachineModel { away_ns, between_ns, ..*model }
     }
 }
@@ -94,10 +99,12 @@ mod tests {
 
     #[test]
     fn others_are_as_often_and_as_long_as_they_were_seen() {
-        let mut others = Others { looked_ns: 100, away_ns: 30, times: 2 };
-        others.add(&Others { looked_ns: 100, away_ns: 10, times: 2 });
-        let model = synod_workloads::load_model(std::path::Path::new("/dev/null"));
-        assert!(model.is_err(), "nothing is no model");
+        let model = crate::calibrate::start(2);
+        let mut others = Others { looked_ns: 100_000, away_ns: 30_000, times: 2 };
+        others.add(&Others { looked_ns: 100_000, away_ns: 10_000, times: 2 });
         assert_eq!(others.share(), 0.2);
+        let beside = others.beside(&model);
+        assert_eq!((beside.away_ns, beside.between_ns), (10_000, 40_000));
+        assert_eq!(Others::default().beside(&beside).away_ns, 0, "nobody is there");
     }
 }

@@ -85,7 +85,8 @@ impl Visit for Forecast<'_> {
         let mut cluster = SimulatedCluster::<P>::new(workload, plan, recordings.collect());
         drop(pieces);
         let mut totals = LatencyTotals::default();
-        let mut goes_on = |cluster: &mut SimulatedCluster<P>, done: fn(&World<P>, usize) -> bool| {
+        let mut goes_on = |cluster: &mut SimulatedCluster<P>,
+                           done: fn(&World<P>, usize) -> bool| {
             let mut seen = (0, cluster.world.now);
             while !done(&cluster.world, threads) {
                 cluster.world.run_until(cluster.world.now + LOOK_NS, |world| done(world, threads));

@@ -75,7 +75,10 @@ pub fn plan_of(
         processors: processors(workload, replicas),
         away: (model.away_ns > 0).then_some((model.away_ns, model.between_ns)),
         turn_bytes: Some(TURN_BYTES),
-        disk: Latency::Constant(model.disk_ns),
+        disk: match model.disk_tail_ns {
+            0 => Latency::Constant(model.disk_ns),
+            tail_ns => Latency::Exponential(model.disk_ns, tail_ns),
+        },
         disk_queue: DiskQueue {
             shared: model.processors > 0,
             gap_ns: model.disk_gap_ns,

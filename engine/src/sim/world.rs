@@ -460,8 +460,12 @@ impl<P: Protocol> World<P> {
         machine.busy_until = end;
         machine.busy_ns += cost;
         let wake = if more { self.now } else { machine.clock.world(deadline.0) };
+        // What is sent leaves piece by piece: who gets the first begins while the others are sent.
+        let send_ns = self.plan.cpu.send_ns * slowness;
+        let mut at = end - work.sends * send_ns;
         for action in actions {
-            self.act(number, action, end);
+            at += if matches!(action, simulated::Action::Send(..)) { send_ns } else { 0 };
+            self.act(number, action, at);
         }
         self.turn_by(number, wake);
     }

@@ -10,8 +10,8 @@ use synod_protocols::protocol::Protocol;
 use synod_workloads::{Concern, Random};
 
 use super::{Event, World};
-use crate::sim::plan::Plan;
 use crate::io::uring::OFFER_NS;
+use crate::sim::plan::Plan;
 
 /// A processor, and who waits for it.
 #[derive(Debug, Default)]
@@ -77,7 +77,8 @@ impl Processor {
         let of = &plan.processors;
         let count = of.iter().max().map_or(0, |last| last + 1);
         let users = |number| of.iter().filter(|&&other| other == number).count();
-        let random = |number| Random::new(plan.seed ^ 0xa3a1 ^ (number as u64) << 32, Concern::World);
+        let random =
+            |number| Random::new(plan.seed ^ 0xa3a1 ^ (number as u64) << 32, Concern::World);
         let processor = |number| Self {
             shared: users(number) > 1,
             away: plan.away.map(|away| Away::new(away, random(number))),
