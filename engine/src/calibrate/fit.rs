@@ -13,6 +13,12 @@ const STRIDE_MAX: f64 = 0.7;
 /// How often harder damping is tried before a round is given up.
 const ATTEMPTS: usize = 6;
 
+/// A round that gains less, as a share of the squares, has gained nothing.
+const GAIN_MIN: f64 = 1e-3;
+
+/// Rounds in a row that may gain nothing: the next one is damped otherwise.
+const IDLE_MAX: usize = 2;
+
 /// How a search goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
@@ -42,6 +48,7 @@ pub fn least_squares<E>(
     let mut logs = origin.clone();
     let mut here = at(&logs)?;
     let mut damping = 0.01;
+    let mut idle = 0;
     for round in 1..=search.rounds {
         let mut slopes = Vec::new();
         for cost in 0..logs.len() {
@@ -50,7 +57,7 @@ pub fn least_squares<E>(
             let there = at(&varied)?;
             slopes.push(there.iter().zip(&here).map(|(to, from)| (to - from) / STEP).collect());
         }
-        let mut better = false;
+        idle += 1;
         for _ in 0..ATTEMPTS {
             let stride = stride(&slopes, &here, damping);
             let next: Vec<f64> = logs.iter().zip(&stride).map(|(log, by)| log + by).collect();
@@ -59,13 +66,13 @@ pub fn least_squares<E>(
                 let gain = 1.0 - squares(&there) / squares(&here);
                 (logs, here) = (next, there);
                 damping = (damping / 5.0).max(1e-6);
-                better = gain > 1e-3;
+                idle = if gain > GAIN_MIN { 0 } else { idle };
                 break;
             }
             damping *= 5.0;
         }
         hear(round, squares(&here))?;
-        if !better {
+        if idle == IDLE_MAX {
             break;
         }
     }

@@ -118,15 +118,19 @@ impl Port {
             }
             intake.pieces += 1;
             intake.bytes += arrival.bytes();
-            match arrival {
+            let again = match arrival {
                 Arrival::Received(link, _) if bytes.is_some() => {
-                    if !heard.contains(link) {
-                        heard.push(*link);
-                        intake.things += 1;
-                    }
+                    let again = heard.contains(link);
+                    heard.push(*link);
+                    again
                 }
-                _ => intake.things += 1,
-            }
+                Arrival::Received(..)
+                | Arrival::Accepted(_)
+                | Arrival::Connected(_)
+                | Arrival::Closed(_)
+                | Arrival::Written(..) => false,
+            };
+            intake.things += u64::from(!again);
         }
         self.intake = intake;
         intake
