@@ -98,16 +98,18 @@ fn groups_and_load_threads_are_machines_of_their_own() {
 #[test]
 fn threads_on_few_processors_wait_for_each_other_and_for_others() {
     let rates = |processors: &str| {
-        let set = ["phases.measure=1s", "load.clients=256", "load.keys.count=1k", processors];
+        let load = ["load.clients=4096", "load.keys.count=1k", "cluster.durability=none"];
+        let set =
+            [&["phases.measure=200ms", "phases.warm_up=50ms", processors], &load[..]].concat();
         let summary = simulate("quickstart.yaml", &set);
         summary.results.iter().map(|result| result.overall.ops_per_second).collect::<Vec<_>>()
     };
     let (own, one) = (rates("model.processors=0"), rates("model.processors=1"));
     let away = rates("model={ processors: 1, away: 2ms, between: 2ms }");
     for (protocol, own) in own.iter().enumerate() {
-        assert!(one[protocol] < own * 0.6, "{own} {}", one[protocol]);
+        assert!(one[protocol] < own * 0.8, "{own} {}", one[protocol]);
         let share = away[protocol] / one[protocol];
-        assert!((0.4..0.6).contains(&share), "half of the time it is away: {share}");
+        assert!((0.35..0.65).contains(&share), "half of the time it is away: {share}");
     }
 }
 
