@@ -5,6 +5,7 @@ pub(crate) mod count;
 pub(crate) mod histories;
 pub(crate) mod knee;
 pub(crate) mod limits;
+pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod suites;
@@ -68,6 +69,9 @@ pub(crate) enum Command {
         /// Where every random choice starts; the file's seed if not given.
         #[arg(long)]
         seed: Option<u64>,
+        /// What simulated machines cost, from `synod calibrate`; the file's own model if not given.
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
         /// Where run folders are made.
         #[arg(long, default_value = "results/runs")]
         runs: PathBuf,
@@ -129,6 +133,39 @@ pub(crate) enum Command {
         #[arg(long)]
         simulated: bool,
         /// Where the folder of the search is made.
+        #[arg(long, default_value = "results/suites")]
+        suites: PathBuf,
+    },
+    /// Fit the simulator's machines to this one: short runs, then the costs that explain them.
+    Calibrate {
+        /// The file to write, for `--model`; the model is also printed.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Runs of each kind; the median counts.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+        repeats: u32,
+        /// Where the folder of the runs is made.
+        #[arg(long, default_value = "results/suites")]
+        suites: PathBuf,
+    },
+    /// Say what workloads will do on this machine, beside what they do.
+    Predict {
+        /// The workload files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What simulated machines cost, from `synod calibrate`; the file's own model if not given.
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
+        /// Change a value of each file, for example `--set phases.measure=1s`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Do not run them on the engine.
+        #[arg(long)]
+        no_measure: bool,
+        /// Runs on the engine of each; the median counts.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+        repeats: u32,
+        /// Where the folder of the runs is made.
         #[arg(long, default_value = "results/suites")]
         suites: PathBuf,
     },

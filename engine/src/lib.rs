@@ -4,10 +4,11 @@
 //! [`store`], [`sessions`] and [`snapshot`] are what a replica keeps; [`load`] asks; [`cluster`],
 //! [`replica`] and [`run`] put processes around all that; [`sim`] puts a world of virtual time
 //! around it; [`suite`] runs many, [`knee`] and [`tune`] those that
-//! look for something.
+//! look for something; [`calibrate`] makes the virtual world like this one, and [`predict`] asks it.
 
 pub mod apply;
 pub mod arena;
+pub mod calibrate;
 pub mod cluster;
 pub mod count;
 pub mod emulate;
@@ -22,6 +23,7 @@ pub mod latency;
 pub mod limits;
 pub mod load;
 pub mod node;
+pub mod predict;
 pub mod registry;
 pub mod replica;
 pub mod run;

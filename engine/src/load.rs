@@ -247,6 +247,11 @@ impl<I: Io> LoadThread<I> {
         self.core.next_event().min(look_at)
     }
 
+    /// Operations that have ended so far.
+    pub fn completed(&self) -> u64 {
+        self.core.completed
+    }
+
     /// One turn. False once the plan is at its end.
     pub fn turn(&mut self) -> bool {
         let until = self.deadline();

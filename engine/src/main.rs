@@ -9,7 +9,9 @@ use synod::knee::Question;
 use synod::{registry, tune};
 use synod_workloads::{reference, schema};
 
-use cli::{Arguments, Command, campaign, exit, fail, histories, knee, limits, runs, suites};
+use cli::{
+    Arguments, Command, campaign, exit, fail, histories, knee, limits, predict, runs, suites,
+};
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
@@ -18,11 +20,18 @@ fn main() -> ExitCode {
     }
     match command {
         Command::Run { file, set, runs, no_limits } => {
-            runs::run(&file, &set, runs, !no_limits, false)
+            runs::run(runs::read_workload(&file, &set), runs, !no_limits, false)
         }
-        Command::Sim { file, mut set, seed, runs } => {
+        Command::Sim { file, mut set, seed, model, runs } => {
             set.extend(seed.map(|seed| format!("seed={seed}")));
-            runs::run(&file, &set, runs, false, true)
+            runs::run(runs::read_modelled(&file, &set, model.as_deref()), runs, false, true)
+        }
+        Command::Calibrate { out, repeats, suites } => {
+            predict::calibrate(out.as_deref(), repeats, &suites)
+        }
+        Command::Predict { files, model, set, no_measure, repeats, suites } => {
+            let repeats = if no_measure { 0 } else { repeats };
+            predict::predict(&files, &set, model.as_deref(), repeats, &suites)
         }
         Command::Suite { file, dry_run, fresh, suites } => {
             suites::suite(&file, dry_run, fresh, &suites)

@@ -26,7 +26,7 @@ use synod_results::hgrm;
 use synod_results::history::HistoryError;
 use synod_results::run_folder::{PartFolder, RunFolder};
 use synod_results::service;
-use synod_results::summary::{ProtocolResult, SCHEMA_VERSION, Summary};
+use synod_results::summary::{LatencySummary, ProtocolResult, SCHEMA_VERSION, Summary};
 use synod_workloads::{Arrival, ProtocolChoice, Workload};
 
 use self::ceiling::Ceiling;
@@ -131,6 +131,15 @@ pub fn run(workload: &Workload, options: &Options) -> Result<Outcome, String> {
     summary.complete = complete;
     folder.write_summary(&summary).map_err(|error| error.to_string())?;
     Ok(Outcome { summary, folder: folder.path().to_owned() })
+}
+
+/// What a protocol of a workload does in virtual time, on machines of its model: quick, for nothing
+/// is checked or kept, and its faults are left out.
+///
+/// # Errors
+/// A sentence: why the simulated cluster came to nothing.
+pub fn forecast(workload: &Workload, protocol: &ProtocolChoice) -> Result<LatencySummary, String> {
+    simulated::forecast(workload, protocol)
 }
 
 /// What the machine allows where three replicas and the load generator will be.

@@ -13,6 +13,7 @@ use synod_results::summary::ProtocolResult;
 use synod_workloads::{Arrival, ProtocolChoice, Workload, format_duration};
 
 use crate::explore::Explorer;
+use crate::predict::median;
 use crate::run::Options;
 
 /// Batch sizes that are considered.
@@ -92,17 +93,6 @@ impl Trial {
     #[must_use]
     pub fn median_ns(&self) -> f64 {
         median(&self.figures_ns)
-    }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
     }
 }
 

@@ -146,6 +146,10 @@ const fn theta(path: &'static str) -> Field {
     key(path, kind, "0.99", "The skew: 0 is uniform, 0.99 is the custom of key-value benchmarks.")
 }
 
+const fn cost(path: &'static str, default: &'static str, doc: &'static str) -> Field {
+    key(path, Kind::Duration { min: 0, max: 1_000_000_000 }, default, doc)
+}
+
 const LOSS: &str = "Frames that are lost.";
 const DUPLICATION: &str = "Frames that arrive twice.";
 
@@ -276,6 +280,25 @@ pub(crate) const FIELDS: &[Field] = &[
 
     key("repeats", count(1, 1000), "1", "How often each protocol is run."),
     key("seed", count(0, u64::MAX), "1", "Where every random choice starts."),
+
+    key("model", Kind::Map, "", "What simulated machines cost; `synod calibrate` fits it to this machine."),
+    key("model.processors", count(0, 4096), "0", "Processors that all threads share, placed as in a run, with one disk; 0 when each thread has a processor and a disk of its own."),
+    cost("model.away", "0s", "For how long a processor is away at a time, with others than the threads of the run; 0 if it never is."),
+    key("model.between", Kind::Duration { min: 1_000, max: 1_000_000_000 }, "10ms", "How long it is there in between."),
+    cost("model.turn", "500ns", "A turn of a thread."),
+    cost("model.switch", "0s", "A turn besides, if the processor did something else before."),
+    cost("model.arrival", "4400ns", "What came on a connection since the last turn, or a write that ended."),
+    cost("model.send", "0s", "Something sent on a connection."),
+    cost("model.kib", "60ns", "Each KiB received or sent."),
+    cost("model.command", "150ns", "A command applied by a replica."),
+    cost("model.message", "0s", "A message that a replica gets from another or sends to it."),
+    cost("model.operation", "0s", "An operation of a client, at the load generator."),
+    cost("model.write", "0s", "A write given to the disk, for the processor."),
+    cost("model.network", "15us", "How long bytes travel."),
+    cost("model.disk", "96us", "How long a synced write takes at least."),
+    cost("model.disk_tail", "0s", "How much longer in the mean, exponentially distributed."),
+    cost("model.disk_gap", "0s", "For how long a write keeps the disk from beginning the next one."),
+    cost("model.disk_kib", "0s", "The same, for each KiB of it."),
 
     key("faults", Kind::List { min: 0 }, "", "What is broken, and when."),
     required("faults[]", Kind::Map, "One thing that is broken or mended."),

@@ -15,6 +15,7 @@
 //! without allocation.
 //!
 //! A [`Suite`] is one workload, varied: [`load_suite`] reads it and checks every point of it.
+//! [`load_model`] reads what simulated machines cost from a file of its own.
 //!
 //! The crate knows no protocol by name: the caller's [`Catalog`] tells it of all.
 
@@ -25,6 +26,7 @@ mod choices;
 mod diagnostics;
 mod fields;
 mod keys;
+mod machine;
 mod math;
 mod mix;
 mod names;
@@ -53,6 +55,7 @@ pub use catalog::{
 pub use checks::{COMMAND_OVERHEAD_BYTES, FRAME_OVERHEAD_BYTES};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use keys::KeyGenerator;
+pub use machine::{Cost, MachineModel, load_model};
 pub use mix::{Operation, OperationGenerator};
 pub use random::{Concern, Random, thread_seed};
 pub use schema::{reference, schema};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::catalog::Catalog;
+use crate::machine::MachineModel;
 use crate::names::Named;
 use crate::scalars::fit_name;
 use crate::settings::Settings;
@@ -29,6 +30,7 @@ pub(crate) fn resolve(settings: &Settings, path: &Path, catalog: &Catalog) -> Wo
         },
         repeats: settings.narrow("repeats"),
         seed: settings.integer("seed"),
+        model: MachineModel::resolve(settings),
         faults: (0..settings.length("faults")).map(|index| fault(settings, index)).collect(),
     }
 }

@@ -4,6 +4,7 @@ use serde_yaml::{Mapping, Value};
 
 use crate::catalog::Catalog;
 use crate::choices::{LABEL, parameter_kind};
+use crate::machine::{MODEL, MachineModel};
 use crate::mix::Operation;
 use crate::names::Named;
 use crate::scalars::show;
@@ -54,9 +55,23 @@ impl Workload {
             ),
             ("repeats", self.repeats.into()),
             ("seed", self.seed.into()),
+            (MODEL, model(&self.model)),
             ("faults", Value::Sequence(self.faults.iter().map(fault).collect())),
         ])
     }
+}
+
+/// A model alone, as YAML.
+pub(crate) fn model_document(one: &MachineModel) -> String {
+    let Ok(text) = serde_yaml::to_string(&mapping([(MODEL, model(one))])) else {
+        unreachable!("mappings of text and numbers have a form in YAML");
+    };
+    text
+}
+
+fn model(model: &MachineModel) -> Value {
+    let costs = model.shown().map(|(key, shown)| (key, Value::String(shown)));
+    mapping(std::iter::once(("processors", model.processors.into())).chain(costs))
 }
 
 fn cluster(cluster: &Cluster) -> Value {

@@ -118,6 +118,31 @@ pub(crate) fn read_settings(root: &Node, catalog: &Catalog, report: &mut Report)
     reader.settings
 }
 
+/// Reads a mapping that has nothing but one key of workloads.
+pub(crate) fn read_part(root: &Node, part: &str, report: &mut Report) -> Option<Settings> {
+    let catalog = Catalog { protocols: Vec::new() };
+    let mut reader = Reader { catalog: &catalog, report, settings: Settings::default() };
+    let field = field(part)?;
+    let Data::Map(entries) = &root.data else {
+        let rule = format!("must be a mapping with the key `{part}`");
+        reader.report.add(root.place, "", root.found(), rule, advice(field));
+        return None;
+    };
+    for (key, node) in entries {
+        if key.text == part {
+            reader.given(node, Some(key.place), part, field);
+        } else {
+            let rule = format!("nothing stands here but `{part}`");
+            reader.report.add(key.place, &*key.text, "found another key", rule, "remove it");
+        }
+    }
+    if !reader.settings.has(part) && reader.report.is_empty() {
+        let rule = format!("the key `{part}` is missing");
+        reader.report.add(root.place, part, "found nothing", rule, advice(field));
+    }
+    Some(reader.settings)
+}
+
 /// The shortest workload, for messages to who wrote none.
 pub(crate) fn example_workload(catalog: &Catalog) -> String {
     let name = catalog.protocols.first().map_or("...", |protocol| protocol.name);

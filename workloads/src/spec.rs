@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::machine::MachineModel;
 use crate::mix::Operation;
 use crate::names::Named;
 
@@ -27,6 +28,8 @@ pub struct Workload {
     pub repeats: u32,
     /// Where every random choice starts.
     pub seed: u64,
+    /// What simulated machines cost.
+    pub model: MachineModel,
     /// What is broken when, in order of time.
     pub faults: Vec<Fault>,
 }

@@ -10,12 +10,25 @@ use synod::registry;
 use synod::run::{self, Options};
 use synod_results::run_folder::RunFolder;
 use synod_results::{compare, table, timeline};
-use synod_workloads::{Diagnostics, Workload, load_file};
+use synod_workloads::{Diagnostics, Workload, load_file, load_model};
 
 use super::{exit, fail};
 
 pub(crate) fn read_workload(file: &Path, set: &[String]) -> Result<Workload, ExitCode> {
     load_file(file, &registry::catalog(), set).map_err(|diagnostics| refuse(&diagnostics))
+}
+
+/// The workload with what simulated machines cost from a file of its own, if there is one.
+pub(crate) fn read_modelled(
+    file: &Path,
+    set: &[String],
+    model: Option<&Path>,
+) -> Result<Workload, ExitCode> {
+    let mut workload = read_workload(file, set)?;
+    if let Some(model) = model {
+        workload.model = load_model(model).map_err(|diagnostics| refuse(&diagnostics))?;
+    }
+    Ok(workload)
 }
 
 /// Tells what is wrong with a file.
@@ -39,13 +52,12 @@ pub(crate) fn check(file: &Path, set: &[String]) -> ExitCode {
 }
 
 pub(crate) fn run(
-    file: &Path,
-    set: &[String],
+    workload: Result<Workload, ExitCode>,
     runs: PathBuf,
     limits: bool,
     simulated: bool,
 ) -> ExitCode {
-    let workload = match read_workload(file, set) {
+    let workload = match workload {
         Ok(workload) => workload,
         Err(code) => return code,
     };

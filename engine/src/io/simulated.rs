@@ -60,6 +60,17 @@ impl Action {
     }
 }
 
+/// What a turn takes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Entries of the inbox.
+    pub pieces: usize,
+    /// What is taken as one thing that happened.
+    pub things: u64,
+    /// Bytes from other machines.
+    pub bytes: usize,
+}
+
 /// What a node and its world share.
 #[derive(Debug, Default)]
 pub struct Port {
@@ -67,6 +78,8 @@ pub struct Port {
     pub now: Time,
     /// What has happened since the last turn.
     pub inbox: VecDeque<Arrival>,
+    /// How much of that this turn takes in.
+    pub intake: Intake,
     /// What was done in this turn.
     pub outbox: Vec<Action>,
     /// For each place whether its link is open, and its generation.
@@ -92,6 +105,35 @@ impl Port {
         *open = true;
         *generation += 1;
         LinkId { index, generation: *generation }
+    }
+
+    /// Decides what the next turn takes in: what is there, or until `bytes` are exceeded. With such a
+    /// bound, pieces that came on one connection are one thing that happened.
+    pub fn admit(&mut self, bytes: Option<usize>) -> Intake {
+        let mut intake = Intake::default();
+        let mut heard: Vec<LinkId> = Vec::new();
+        for arrival in &self.inbox {
+            if bytes.is_some_and(|most| intake.bytes >= most) {
+                break;
+            }
+            intake.pieces += 1;
+            intake.bytes += arrival.bytes();
+            let again = match arrival {
+                Arrival::Received(link, _) if bytes.is_some() => {
+                    let again = heard.contains(link);
+                    heard.push(*link);
+                    again
+                }
+                Arrival::Received(..)
+                | Arrival::Accepted(_)
+                | Arrival::Connected(_)
+                | Arrival::Closed(_)
+                | Arrival::Written(..) => false,
+            };
+            intake.things += u64::from(!again);
+        }
+        self.intake = intake;
+        intake
     }
 
     fn is_open(&self, link: LinkId) -> bool {
@@ -125,7 +167,9 @@ impl SimulatedIo {
     }
 
     fn next(&self) -> Option<Arrival> {
-        self.port.borrow_mut().inbox.pop_front()
+        let port = &mut *self.port.borrow_mut();
+        port.intake.pieces = port.intake.pieces.checked_sub(1)?;
+        port.inbox.pop_front()
     }
 }
 

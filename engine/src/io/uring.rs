@@ -38,7 +38,7 @@ pub(super) const IDLE_NS: u64 = 1_000_000;
 
 /// How long a yielding thread that always has work keeps the processor before it lets others run.
 /// The scheduler would leave it there for milliseconds.
-const OFFER_NS: u64 = 200_000;
+pub(crate) const OFFER_NS: u64 = 200_000;
 
 /// The longest sleep, so that a stop flag is seen.
 pub(super) const SLEEP_NS_MAX: u64 = 50_000_000;
@@ -46,7 +46,7 @@ pub(super) const SLEEP_NS_MAX: u64 = 50_000_000;
 /// A turn takes in about so many bytes and leaves the rest to the next. Otherwise all that is under
 /// way gathers in one place after the other, and while one thread works on it the others have
 /// nothing to do: at saturation this doubles the throughput and quarters the p99.
-pub(super) const TURN_BYTES: usize = 16 << 10;
+pub(crate) const TURN_BYTES: usize = 16 << 10;
 
 const SUBMISSIONS: u32 = 512;
 const COMPLETIONS: u32 = 4096;

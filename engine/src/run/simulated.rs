@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam::channel;
+use crossbeam::channel::{self, Receiver, Sender};
 use synod_protocols::protocol::Protocol;
-use synod_workloads::{Fault, Workload};
+use synod_results::record::LatencyTotals;
+use synod_results::summary::LatencySummary;
+use synod_workloads::{Fault, ProtocolChoice, Workload};
 
 use super::breakable::Breakable;
 use super::faults::{Moment, Schedule};
@@ -15,9 +17,9 @@ use crate::cluster::links::{LinkFault, Links};
 use crate::cluster::orders::Status;
 use crate::cluster::{self, Placed};
 use crate::emulate::Evidence;
-use crate::load::Recording;
 use crate::load::writer;
-use crate::registry::Visit;
+use crate::load::{Piece, Recording, Used};
+use crate::registry::{self, Visit};
 use crate::sim::plan::Plan;
 use crate::sim::workload::plan_of;
 use crate::sim::world::World;
@@ -60,6 +62,86 @@ impl Visit for Simulate<'_, '_> {
             .map_err(|error| format!("the results cannot be written: {error}"))?;
         Ok(Ran { placed, written, ..ran })
     }
+}
+
+/// Runs one protocol of a workload in virtual time for its latencies alone: no history is kept or
+/// checked, no fault strikes, and nothing is written.
+struct Forecast<'a> {
+    workload: &'a Workload,
+    protocol: &'a ProtocolChoice,
+}
+
+impl Visit for Forecast<'_> {
+    type Output = Result<LatencySummary, String>;
+
+    fn visit<P: Protocol + 'static>(self) -> Self::Output {
+        let Self { workload, protocol } = self;
+        let plan = plan_of(workload, protocol, 0, cluster::replicas_of(workload, protocol));
+        let threads = usize::from(workload.load.threads);
+        let (pieces, recorded) = channel::unbounded();
+        let (backs, used): (Vec<_>, Vec<_>) = (0..threads).map(|_| channel::unbounded()).unzip();
+        let recordings =
+            (0..).zip(used).map(|(thread, used)| Recording::new(thread, pieces.clone(), used));
+        let mut cluster = SimulatedCluster::<P>::new(workload, plan, recordings.collect());
+        drop(pieces);
+        let mut totals = LatencyTotals::default();
+        let mut goes_on = |cluster: &mut SimulatedCluster<P>,
+                           done: fn(&World<P>, usize) -> bool| {
+            let mut seen = (0, cluster.world.now);
+            while !done(&cluster.world, threads) {
+                cluster.world.run_until(cluster.world.now + LOOK_NS, |world| done(world, threads));
+                take_in(&recorded, &backs, &mut totals);
+                if let Some(failure) = &cluster.world.failure {
+                    return Err(failure.clone());
+                }
+                let completed = cluster.world.completed();
+                if completed != seen.0 {
+                    seen = (completed, cluster.world.now);
+                } else if cluster.world.now - seen.1 > WATCHDOG_NS {
+                    return Err(format!("no operation ended: {}", cluster.world.describe()));
+                }
+            }
+            Ok(())
+        };
+        goes_on(&mut cluster, |world, threads| world.preloaded() == threads)?;
+        cluster.world.begin();
+        goes_on(&mut cluster, |world, _| world.is_over())?;
+        let ended = cluster.world.finish();
+        take_in(&recorded, &backs, &mut totals);
+        if let Some(disagreement) = ended.seen.disagreement {
+            return Err(disagreement);
+        }
+        let seconds = workload.phases.measure_ns as f64 / 1e9;
+        Ok(LatencySummary::of(&totals.overall(), seconds))
+    }
+}
+
+/// Adds up what was recorded, and gives the memory back.
+fn take_in(recorded: &Receiver<Piece>, backs: &[Sender<Used>], totals: &mut LatencyTotals) {
+    for piece in recorded.try_iter() {
+        let (thread, used) = match piece {
+            Piece::Operations(mut chunk) => {
+                chunk.clear();
+                (0, Used::Operations(chunk))
+            }
+            Piece::Latencies(timed) => {
+                if timed.measured {
+                    totals.add(&timed.interval);
+                }
+                (usize::from(timed.thread), Used::Latencies(timed.interval.clear()))
+            }
+        };
+        let _thread_is_done = backs[thread].send(used);
+    }
+}
+
+/// What a protocol of a workload does in virtual time, without its faults.
+pub(super) fn forecast(
+    workload: &Workload,
+    protocol: &ProtocolChoice,
+) -> Result<LatencySummary, String> {
+    registry::with_protocol(&protocol.name, Forecast { workload, protocol })
+        .expect("the workload was checked")
 }
 
 /// Watches a simulated cluster as the controller of a real one does.

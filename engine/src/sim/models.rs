@@ -27,25 +27,73 @@ impl Clock {
 }
 
 /// What a turn costs a processor, in nanoseconds: first come, first served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
     /// Each turn.
     pub turn_ns: u64,
+    /// A turn besides, if the processor did something else before.
+    pub switch_ns: u64,
     /// Each thing that happened.
     pub arrival_ns: u64,
+    /// Each thing sent.
+    pub send_ns: u64,
     /// Each KiB received or sent.
     pub kib_ns: u64,
     /// Each command applied.
     pub command_ns: u64,
+    /// Each message from another replica or to it.
+    pub message_ns: u64,
+    /// Each operation of a client, at the load generator.
+    pub operation_ns: u64,
+    /// Each write given to the disk.
+    pub write_ns: u64,
+}
+
+/// What happened in a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Whether the processor did something else before.
+    pub switched: bool,
+    /// Things that happened.
+    pub arrivals: u64,
+    /// Things sent.
+    pub sends: u64,
+    /// Bytes received or sent.
+    pub bytes: u64,
+    /// Commands applied.
+    pub commands: u64,
+    /// Messages from other replicas and to them.
+    pub messages: u64,
+    /// Operations of clients that ended.
+    pub operations: u64,
+    /// Writes given to the disk.
+    pub writes: u64,
+}
+
+impl Work {
+    /// What was done since it was `before`, of what replicas and clients count.
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            commands: self.commands - before.commands,
+            messages: self.messages - before.messages,
+            operations: self.operations - before.operations,
+            ..self
+        }
+    }
 }
 
 impl Cpu {
     /// The cost of a turn.
-    pub fn cost(self, arrivals: u64, bytes: u64, commands: u64) -> u64 {
+    pub fn cost(self, work: Work) -> u64 {
         self.turn_ns
-            + arrivals * self.arrival_ns
-            + bytes * self.kib_ns / 1024
-            + commands * self.command_ns
+            + u64::from(work.switched) * self.switch_ns
+            + work.arrivals * self.arrival_ns
+            + work.sends * self.send_ns
+            + work.bytes * self.kib_ns / 1024
+            + work.commands * self.command_ns
+            + work.messages * self.message_ns
+            + work.operations * self.operation_ns
+            + work.writes * self.write_ns
     }
 }
 

@@ -63,8 +63,20 @@ pub struct Plan {
     pub network: Network,
     /// What turns cost.
     pub cpu: Cpu,
+    /// The processor of each machine, counted from 0: of the replicas, then of the load generator.
+    /// Machines on one processor take turns.
+    pub processors: Vec<usize>,
+    /// How long processors are away at a time, and how long they are there in between, in
+    /// nanoseconds; `None` for always there.
+    pub away: Option<(u64, u64)>,
+    /// Bytes that a turn takes in before it leaves the rest to the next. What came on a connection
+    /// since the last turn is then one thing that happened, as it is on a ring. Without a bound
+    /// everything is taken in, and each piece is one.
+    pub turn_bytes: Option<usize>,
     /// How long a synced write takes.
     pub disk: Latency,
+    /// How a disk gets from one write to the next.
+    pub disk_queue: DiskQueue,
     /// The clock of each machine: of the replicas, then of the load generator.
     pub clocks: Vec<Clock>,
     /// What goes wrong, in order of time.
@@ -95,6 +107,17 @@ const AGES_NS: u64 = 1 << 60;
 
 /// Five centuries: half a year before the end of what counts nanoseconds.
 const CENTURIES_NS: u64 = u64::MAX - (1 << 54);
+
+/// How a disk gets from one write to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskQueue {
+    /// Whether all machines have the same disk.
+    pub shared: bool,
+    /// For how long a write keeps the next one from beginning, in nanoseconds.
+    pub gap_ns: u64,
+    /// The same, for each KiB of the write.
+    pub kib_ns: u64,
+}
 
 /// The way from one machine to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,8 +302,13 @@ impl Plan {
                 arrival_ns: 100 + random.below(2_000),
                 kib_ns: random.below(1_000),
                 command_ns: random.below(2_000),
+                ..Cpu::default()
             },
+            processors: (0..=usize::from(replicas)).collect(),
+            away: None,
+            turn_bytes: None,
             disk: Latency::around(pick(random, &[20_000, 100_000, MS, 5 * MS]), random),
+            disk_queue: DiskQueue::default(),
             clocks: (0..=replicas).map(|_| draw_clock(random)).collect(),
             faults,
             restarts: true,

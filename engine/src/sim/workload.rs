@@ -1,24 +1,16 @@
-//! A workload file as a plan of the simulator: the cluster and the load as it says, a machine like
-//! the one that the engine was measured on, and no faults but those of the file.
+//! A workload file as a plan of the simulator: the cluster and the load as it says, on machines of
+//! its model, and no faults but those of the file.
 
 use synod_protocols::protocol::PARAMETERS_MAX;
-use synod_workloads::{Durability, ProtocolChoice, Workload};
+use synod_workloads::{Durability, MachineModel, ProtocolChoice, Workload};
 
 use super::models::{Clock, Cpu};
-use super::plan::{Limits, Network, Plan};
+use super::plan::{DiskQueue, Limits, Network, Plan};
 use crate::cluster;
+use crate::io::uring::TURN_BYTES;
 use crate::latency::Latency;
 use crate::load;
 use crate::replica::log_limits;
-
-/// What turns cost: a packet is by far the most expensive thing, as with real sockets.
-const CPU: Cpu = Cpu { turn_ns: 500, arrival_ns: 4_400, kib_ns: 60, command_ns: 150 };
-
-/// The way between two machines on one switch.
-const NETWORK_NS: u64 = 15_000;
-
-/// A synced write of a few KiB.
-const DISK_NS: u64 = 96_000;
 
 /// The plan for one protocol of a workload.
 #[must_use]
@@ -28,7 +20,7 @@ pub fn plan_of(
     repeat: u32,
     replicas: usize,
 ) -> Plan {
-    let spec = &workload.cluster;
+    let (spec, model) = (&workload.cluster, &workload.model);
     let groups = usize::from(spec.cores);
     let size = |bytes: u64| usize::try_from(bytes).expect("memory sizes fit");
     let threads = usize::from(workload.load.threads);
@@ -72,17 +64,56 @@ pub fn plan_of(
         faults_ns: 0,
         slowness: 1,
         network: Network {
-            latency: Latency::Constant(NETWORK_NS),
-            calm_ns: NETWORK_NS,
+            latency: Latency::Constant(model.network_ns),
+            calm_ns: model.network_ns,
             datagrams: false,
             loss: 0,
             duplication: 0,
             byte_ps: 0,
         },
-        cpu: CPU,
-        disk: Latency::Constant(DISK_NS),
+        cpu: cpu(model),
+        processors: processors(workload, replicas),
+        away: (model.away_ns > 0).then_some((model.away_ns, model.between_ns)),
+        turn_bytes: Some(TURN_BYTES),
+        disk: match model.disk_tail_ns {
+            0 => Latency::Constant(model.disk_ns),
+            tail_ns => Latency::Exponential(model.disk_ns, tail_ns),
+        },
+        disk_queue: DiskQueue {
+            shared: model.processors > 0,
+            gap_ns: model.disk_gap_ns,
+            kib_ns: model.disk_kib_ns,
+        },
         clocks: vec![Clock { offset_ns: 0, drift_ppm: 0 }; replicas * groups + threads],
         faults: Vec::new(),
         restarts: false,
     }
+}
+
+const fn cpu(model: &MachineModel) -> Cpu {
+    Cpu {
+        turn_ns: model.turn_ns,
+        switch_ns: model.switch_ns,
+        arrival_ns: model.arrival_ns,
+        send_ns: model.send_ns,
+        kib_ns: model.kib_ns,
+        command_ns: model.command_ns,
+        message_ns: model.message_ns,
+        operation_ns: model.operation_ns,
+        write_ns: model.write_ns,
+    }
+}
+
+/// The processor of each machine: group by group the replicas, then the load threads, where a run
+/// would place them.
+fn processors(workload: &Workload, replicas: usize) -> Vec<usize> {
+    let groups = usize::from(workload.cluster.cores);
+    let machines = replicas * groups + usize::from(workload.load.threads);
+    if workload.model.processors == 0 {
+        return (0..machines).collect();
+    }
+    let available: Vec<usize> = (0..usize::from(workload.model.processors)).collect();
+    let placed = cluster::place(workload, replicas, &available);
+    let by_group = (0..groups).flat_map(|group| placed.replicas.iter().map(move |own| own[group]));
+    by_group.chain(placed.load.iter().copied()).collect()
 }

@@ -2,6 +2,7 @@
 //! them. What strikes them is in `strikes.rs`.
 
 mod events;
+mod processors;
 mod strikes;
 
 use std::cell::{Cell, RefCell};
@@ -15,8 +16,9 @@ use synod_protocols::types::{ReplicaId, Time};
 use synod_workloads::{Concern, Random};
 
 use self::events::Events;
+use self::processors::Processor;
 use super::disk::SimulatedDisk;
-use super::models::Clock;
+use super::models::{Clock, Work};
 #[cfg(test)]
 use super::mutation::Mutation;
 use super::network::{Content, Network, Parcel, Traffic};
@@ -59,7 +61,7 @@ struct Machine<P: Protocol> {
     clock: Clock,
     /// Which of its lives this is: what was meant for an earlier one is dropped.
     life: u32,
-    /// When the turn that is due begins.
+    /// When the turn that is due begins; 0 while it waits for its processor.
     turn_at: u64,
     busy_until: u64,
     /// Processor time used in all lives.
@@ -84,6 +86,8 @@ enum Event {
     /// A machine's turn, unless it has been put off or brought forward.
     Turn(usize),
     Parcel(Parcel),
+    /// A processor that others wait for is free.
+    Free(usize),
     /// The disk of a machine ends a write.
     Written(usize, u32, u64),
     Fault(usize),
@@ -121,6 +125,9 @@ pub(crate) struct World<P: Protocol> {
     pub(crate) now: u64,
     events: Events<Event>,
     machines: Vec<Machine<P>>,
+    processors: Vec<Processor>,
+    /// When each disk can begin a write.
+    disks_free_at: Vec<u64>,
     network: Network,
     random: Random,
     /// Whether faults strike, or everything heals.
@@ -152,6 +159,8 @@ impl<P: Protocol> World<P> {
             now: 0,
             events: Events::default(),
             machines: plan.clocks.iter().map(|&clock| Machine::new(clock)).collect(),
+            processors: Processor::all(&plan),
+            disks_free_at: vec![0; plan.clocks.len()],
             network: Network::new(
                 plan.network.clone(),
                 plan.clocks.len(),
@@ -383,9 +392,10 @@ impl<P: Protocol> World<P> {
         match event {
             Event::Turn(machine) => {
                 if self.machines[machine].turn_at == self.now {
-                    self.turn(machine);
+                    self.claim(machine);
                 }
             }
+            Event::Free(processor) => self.hand_on(processor),
             Event::Parcel(parcel) => self.receive(parcel),
             Event::Written(machine, life, number) => self.written(machine, life, number),
             Event::Fault(number) => self.strike(self.plan.faults[number]),
@@ -407,16 +417,15 @@ impl<P: Protocol> World<P> {
         if machine.paused > 0 {
             return;
         }
-        let (arrivals, received) = {
+        let intake = {
             let port = &mut *machine.port.borrow_mut();
             port.now = port.now.max(Time(machine.clock.local(self.now)));
-            let bytes: usize = port.inbox.iter().map(Arrival::bytes).sum();
-            (port.inbox.len() as u64, bytes as u64)
+            port.admit(self.plan.turn_bytes)
         };
-        self.trace(number, arrivals, received);
+        self.trace(number, intake.pieces as u64, intake.bytes as u64);
         Seen::tick(self.now);
         let machine = &mut self.machines[number];
-        let commands = machine.commands();
+        let before = machine.done();
         let mut last_words = None;
         let deadline = match &mut machine.process {
             Process::Nothing => return,
@@ -435,15 +444,28 @@ impl<P: Protocol> World<P> {
         let actions = std::mem::take(&mut machine.port.borrow_mut().outbox);
         machine.last_words = last_words;
         let Some(deadline) = deadline else { return self.over(number) };
-        let sent: usize = actions.iter().map(simulated::Action::bytes).sum();
         let slowness = if machine.slow_processor > 0 { SLOWNESS } else { 1 };
-        let commands = machine.commands() - commands;
-        let cost = self.plan.cpu.cost(arrivals, received + sent as u64, commands) * slowness;
-        machine.busy_until = self.now + cost;
+        let mut work = machine.done().since(before);
+        (work.arrivals, work.bytes) = (intake.things, intake.bytes as u64);
+        for action in &actions {
+            work.sends += u64::from(matches!(action, simulated::Action::Send(..)));
+            work.bytes += action.bytes() as u64;
+            work.writes += u64::from(matches!(action, simulated::Action::Write(..)));
+        }
+        let more = !machine.port.borrow().inbox.is_empty();
+        let processor = &mut self.processors[self.plan.processors[number]];
+        work.switched = processor.take(number, self.now);
+        let cost = self.plan.cpu.cost(work) * slowness;
+        let end = processor.work(self.now, cost);
+        machine.busy_until = end;
         machine.busy_ns += cost;
-        let wake = machine.clock.world(deadline.0);
+        let wake = if more { self.now } else { machine.clock.world(deadline.0) };
+        // What is sent leaves piece by piece: who gets the first begins while the others are sent.
+        let send_ns = self.plan.cpu.send_ns * slowness;
+        let mut at = end - work.sends * send_ns;
         for action in actions {
-            self.act(number, action, self.now + cost);
+            at += if matches!(action, simulated::Action::Send(..)) { send_ns } else { 0 };
+            self.act(number, action, at);
         }
         self.turn_by(number, wake);
     }
@@ -534,6 +556,11 @@ impl<P: Protocol> World<P> {
         let number = self.events.made();
         let slowness = if self.machines[machine].slow_disk > 0 { SLOWNESS } else { 1 };
         let takes = self.plan.disk.draw(&mut self.random) * slowness;
+        let queue = self.plan.disk_queue;
+        let free_at = &mut self.disks_free_at[if queue.shared { 0 } else { machine }];
+        let gap_ns = queue.gap_ns + write.length as u64 * queue.kib_ns / 1024;
+        let at = at.max(*free_at) + gap_ns * slowness;
+        *free_at = at;
         let life = self.machines[machine].life;
         self.machines[machine].writes.push((number, write));
         self.schedule(at + takes, Event::Written(machine, life, number));
@@ -592,9 +619,20 @@ impl<P: Protocol> Machine<P> {
         }
     }
 
-    /// Commands that its replica has applied in this life.
-    fn commands(&self) -> u64 {
-        self.node().map_or(0, |node| node.counters().commands)
+    /// What its process has done in this life.
+    fn done(&self) -> Work {
+        match &self.process {
+            Process::Replica(node) => {
+                let counters = node.counters();
+                Work {
+                    commands: counters.commands,
+                    messages: counters.messages_sent + counters.messages_received,
+                    ..Work::default()
+                }
+            }
+            Process::Load(load) => Work { operations: load.completed(), ..Work::default() },
+            Process::Nothing => Work::default(),
+        }
     }
 }
 

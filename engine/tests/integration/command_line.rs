@@ -50,6 +50,36 @@ fn wrong_input_is_told_and_ends_with_2() {
 }
 
 #[test]
+fn a_wrong_model_is_told_and_ends_with_2() {
+    let bench = Bench::new("protocols: [abd]\n");
+    let model = bench.folder.path().join("model.yaml");
+    std::fs::write(&model, "model: { turn: 5 }\n").expect("it is written");
+    for command in ["sim", "predict"] {
+        let arguments = [bench.file.as_os_str(), "--model".as_ref(), model.as_os_str()];
+        let output = synod().arg(command).args(arguments).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("model.yaml:1:16: model.turn: found `5`"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_not_to_be_measured_is_only_predicted() {
+    let load = "load: { clients: 8, keys: { count: 10 } }\n";
+    let phases = "phases: { warm_up: 5ms, measure: 50ms }\n";
+    let bench = Bench::new(&format!("name: small\nprotocols: [multi_paxos, abd]\n{load}{phases}"));
+    let arguments = [bench.file.as_os_str(), "--no-measure".as_ref()];
+    let output = synod().arg("predict").args(arguments).output().expect("it starts");
+    assert_success(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    for label in ["multi_paxos", "abd"] {
+        let known = |line: &&str| line.starts_with("small") && line.contains(label);
+        assert_eq!(said.lines().filter(known).count(), 2, "{said}");
+    }
+    assert!(!said.contains("median error"), "{said}");
+}
+
+#[test]
 fn a_wrong_workload_is_not_begun() {
     let bench = Bench::new("protocols: [abd]\nrepeats: many\n");
     assert_eq!(bench.run().status.code(), Some(2));

@@ -107,6 +107,24 @@ fn a_stall_is_seen_in_full_and_hidden_from_who_measures_from_the_sending() {
     assert!(service.p99_ns * 50 < result.overall.p99_ns, "{service:?}");
 }
 
+#[test]
+fn threads_on_few_processors_wait_for_each_other_and_for_others() {
+    let rates = |processors: &str| {
+        let load = ["load.clients=4096", "load.keys.count=1k", "cluster.durability=none"];
+        let set =
+            [&["phases.measure=200ms", "phases.warm_up=50ms", processors], &load[..]].concat();
+        let summary = simulate("quickstart.yaml", &set);
+        summary.results.iter().map(|result| result.overall.ops_per_second).collect::<Vec<_>>()
+    };
+    let (own, one) = (rates("model.processors=0"), rates("model.processors=1"));
+    let away = rates("model={ processors: 1, away: 2ms, between: 2ms }");
+    for (protocol, own) in own.iter().enumerate() {
+        assert!(one[protocol] < own * 0.8, "{own} {}", one[protocol]);
+        let share = away[protocol] / one[protocol];
+        assert!((0.35..0.65).contains(&share), "half of the time it is away: {share}");
+    }
+}
+
 /// Three replicas with such quorums, a few hot keys, and links that are slow and overtake each other.
 fn quorums(parameters: &str) -> Summary {
     stale_prone(&format!("quorum: {{ {parameters} }}"))

@@ -1,5 +1,6 @@
 //! The crate from outside, with the workloads that are shipped and with others.
 
+mod model;
 mod overrides;
 mod robust;
 mod schema;
