@@ -239,6 +239,12 @@ pub(crate) enum Command {
     Count(count::Arguments),
     /// Run a protocol in virtual time with everything going wrong, once for each seed.
     Campaign(campaign::Arguments),
+    /// List the protocols, and what each is.
+    Protocols {
+        /// Only their names, a line each, for scripts.
+        #[arg(long)]
+        names: bool,
+    },
     /// Print the JSON schema of workload files.
     Schema,
     /// Print every key of workload files with its unit, default and meaning.

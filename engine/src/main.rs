@@ -63,6 +63,16 @@ fn main() -> ExitCode {
         }
         Command::Count(arguments) => cli::count::count(&arguments),
         Command::Campaign(arguments) => campaign::campaign(arguments),
+        Command::Protocols { names } => {
+            for protocol in registry::catalog().protocols {
+                if names {
+                    println!("{}", protocol.name);
+                } else {
+                    println!("{:<18}{}", protocol.name, protocol.summary);
+                }
+            }
+            ExitCode::SUCCESS
+        }
         Command::Schema => {
             let schema = schema(&registry::catalog());
             println!("{}", serde_json::to_string_pretty(&schema).expect("a schema is plain data"));
