@@ -471,6 +471,7 @@ fn enlist(
         batch_ops_max: batch_ops_max(workload, protocol),
         batch_bytes_max: size(spec.batch.max_bytes),
         linger_ns: spec.batch.linger_ns,
+        objective_ns: spec.batch.objective_ns,
         frame_bytes_max: spec.limits.frame_bytes,
         pending_ops_max: spec.limits.pending_ops as usize,
         keys_expected: size(workload.load.keys.count) / groups + 1,

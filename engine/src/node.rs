@@ -12,6 +12,7 @@ mod body;
 mod connections;
 mod counters;
 pub(crate) mod fuzzing;
+mod linger;
 mod pending;
 mod snapshots;
 mod state;
@@ -53,6 +54,9 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// How long a batch waits for more requests, in nanoseconds.
     pub linger_ns: u64,
+    /// Within what a batch should be answered, in nanoseconds, so that it waits as long as this allows;
+    /// 0 for batches that wait for [`Self::linger_ns`].
+    pub objective_ns: u64,
     /// The longest frame.
     pub frame_bytes_max: u32,
     /// Requests that wait at this replica at most.

@@ -228,6 +228,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>, nonces: Key) -> 
         batch_ops_max: enlist.batch_ops_max,
         batch_bytes_max: enlist.batch_bytes_max,
         linger_ns: enlist.linger_ns,
+        objective_ns: enlist.objective_ns,
         frame_bytes_max: enlist.frame_bytes_max,
         pending_ops_max: enlist.pending_ops_max,
         keys_expected: enlist.keys_expected,

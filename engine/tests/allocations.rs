@@ -328,6 +328,7 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
         batch_ops_max: 256,
         batch_bytes_max: 64 << 10,
         linger_ns: 0,
+        objective_ns: 0,
         frame_bytes_max: FRAME_BYTES_MAX,
         pending_ops_max: 4096,
         keys_expected: usize::try_from(KEYS).unwrap(),

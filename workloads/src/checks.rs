@@ -15,7 +15,7 @@ use crate::names::Named as _;
 use crate::scalars::show;
 use crate::settings::{Settings, join, listed};
 use crate::spec::{Durability, Transport, Workload};
-use crate::units::{format_bytes, format_share};
+use crate::units::{format_bytes, format_duration, format_share};
 
 /// What a frame needs beside the commands of a batch, in bytes.
 pub const FRAME_OVERHEAD_BYTES: u64 = 4096;
@@ -35,6 +35,7 @@ pub(crate) fn check(
     checker.transport();
     checker.placement();
     checker.sizes();
+    checker.batches();
     checker.links();
     checker.load();
     checker.labels();
@@ -106,6 +107,23 @@ impl Checker<'_> {
                     format!("write {expected} numbers, or change {owner} to {length}"),
                 );
             }
+        }
+    }
+
+    fn batches(&mut self) {
+        let batch = &self.workload.cluster.batch;
+        let (linger, objective) = ("cluster.batch.linger", "cluster.batch.objective");
+        if batch.objective_ns > 0
+            && batch.linger_ns > 0
+            && self.settings.sound(&[linger, objective])
+        {
+            self.fault(
+                &[linger, objective],
+                found(&format_duration(batch.linger_ns)),
+                "with an objective a batch waits as long as that allows, not for a fixed time"
+                    .into(),
+                "remove it, or the objective".into(),
+            );
         }
     }
 

@@ -195,6 +195,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster.batch.max_ops", count(1, 65_536), "4096", "Operations in one batch at most."),
     key("cluster.batch.max_bytes", bytes(KIB, 16 * MIB), "128KiB", "Command bytes in one batch at most."),
     key("cluster.batch.linger", Kind::Duration { min: 0, max: 1_000_000_000 }, "0s", "How long a batch waits for company."),
+    key("cluster.batch.objective", Kind::Duration { min: 0, max: 10_000_000_000 }, "0s", "Within what a batch should be answered: it waits for company as long as that allows, longer by a step after each that was in time, half as long after one that was not. Of protocols that order slots; 0s for batches that wait for linger."),
     key("cluster.window", count(1, 4096), "16", "Slots in flight at most."),
     key("cluster.log", Kind::Map, "", "The log of each replica."),
     key("cluster.log.segment_bytes", bytes(64 * KIB, 4 * GIB), "64MiB", "Size of one file of the log."),

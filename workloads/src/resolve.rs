@@ -51,6 +51,7 @@ fn cluster(settings: &Settings) -> Cluster {
             max_ops: settings.narrow("cluster.batch.max_ops"),
             max_bytes: settings.integer("cluster.batch.max_bytes"),
             linger_ns: settings.integer("cluster.batch.linger"),
+            objective_ns: settings.integer("cluster.batch.objective"),
         },
         window: settings.narrow("cluster.window"),
         log: Log {

@@ -91,6 +91,7 @@ fn cluster(cluster: &Cluster) -> Value {
                 ("max_ops", batch.max_ops.into()),
                 ("max_bytes", bytes(batch.max_bytes)),
                 ("linger", duration(batch.linger_ns)),
+                ("objective", duration(batch.objective_ns)),
             ]),
         ),
         ("window", cluster.window.into()),

@@ -212,6 +212,9 @@ pub struct Batch {
     pub max_bytes: u64,
     /// How long a batch waits for company, 0 for not at all.
     pub linger_ns: u64,
+    /// Within what a batch should be answered, so that it waits as long as this allows; 0 for batches that
+    /// wait for `linger_ns`.
+    pub objective_ns: u64,
 }
 
 /// The log of each replica.

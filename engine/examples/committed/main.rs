@@ -118,6 +118,7 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
         batch_ops_max: BATCH as usize,
         batch_bytes_max: 64 << 10,
         linger_ns: 0,
+        objective_ns: 0,
         frame_bytes_max: 256 << 10,
         pending_ops_max: 4096,
         keys_expected: client::KEYS,

@@ -51,6 +51,8 @@ pub struct Enlist {
     pub batch_bytes_max: usize,
     /// How long a batch waits for more.
     pub linger_ns: u64,
+    /// Within what a batch should be answered, 0 for a fixed wait.
+    pub objective_ns: u64,
     /// The longest frame.
     pub frame_bytes_max: u32,
     /// Requests that wait at a replica at most.

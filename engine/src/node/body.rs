@@ -8,6 +8,7 @@ use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use super::connections::Connections;
+use super::linger::Linger;
 use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state::State;
@@ -56,6 +57,7 @@ pub(super) struct Body<P: Protocol, S> {
     pending: Pending,
     /// Gets that come to the protocol by themselves.
     reads: Pending,
+    linger: Linger,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
     nonces: Nonces,
@@ -100,6 +102,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             to_self: VecDeque::with_capacity(1024),
             pending: pending(&settings),
             reads: pending(&settings),
+            linger: Linger::new(settings.linger_ns, settings.objective_ns),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
             nonces: Nonces::new(settings.nonces),
@@ -311,7 +314,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     }
 
     pub(super) fn has_batch(&self) -> bool {
-        let linger_ns = self.settings.linger_ns;
+        let linger_ns = self.linger.ns();
         !self.pending.is_empty()
             && (linger_ns == 0
                 || self.pending.has_full_batch()
@@ -320,15 +323,18 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     /// When a batch that waits for more requests must go.
     pub(super) fn linger_until(&self) -> Time {
-        if self.pending.is_empty() || self.settings.linger_ns == 0 {
+        if self.pending.is_empty() || self.linger.ns() == 0 {
             Time::NEVER
         } else {
-            self.pending.since() + self.settings.linger_ns
+            self.pending.since() + self.linger.ns()
         }
     }
 
     pub(super) fn take_batch(&mut self) -> Payload {
-        self.pending.pop()
+        let since = self.pending.since();
+        let batch = self.pending.pop();
+        self.linger.propose(batch, since);
+        batch
     }
 
     /// The oldest gets that come by themselves. They never linger: no disk waits for them.
@@ -571,6 +577,9 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             }
         };
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
+        if reply {
+            self.linger.answer(batch, self.now);
+        }
         self.counters.repeated += tally.repeated;
     }
 

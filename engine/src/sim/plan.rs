@@ -41,6 +41,8 @@ pub struct Plan {
     pub batch_ops_max: usize,
     /// How long a batch waits.
     pub linger_ns: u64,
+    /// Within what a batch should be answered; 0 for a fixed linger.
+    pub objective_ns: u64,
     /// Bytes kept for those who lag.
     pub retain_bytes: u64,
     /// Bytes of log between snapshots.
@@ -276,6 +278,12 @@ impl Plan {
             window: 1 << random.below(7),
             batch_ops_max: 1 << random.below(6),
             linger_ns: if chance(random, 25) { random.below(5 * MS) } else { 0 },
+            // From a random number of its own, so that all else is drawn as if it were not.
+            objective_ns: if seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 == 0 {
+                4 * MS
+            } else {
+                0
+            },
             retain_bytes: 1 << (12 + random.below(9)),
             snapshot_bytes: 1 << (17 + random.below(6)),
             log: durable.then(|| WalLimits {

@@ -35,6 +35,7 @@ pub fn plan_of(
         window: spec.window as usize,
         batch_ops_max: cluster::batch_ops_max(workload, protocol),
         linger_ns: spec.batch.linger_ns,
+        objective_ns: spec.batch.objective_ns,
         retain_bytes: spec.log.retain_bytes,
         snapshot_bytes: spec.log.snapshot_bytes,
         log: (spec.durability != Durability::None).then(|| {

@@ -326,6 +326,7 @@ impl<P: Protocol> World<P> {
             batch_ops_max: plan.batch_ops_max,
             batch_bytes_max: limits.batch_bytes_max,
             linger_ns: plan.linger_ns,
+            objective_ns: plan.objective_ns,
             frame_bytes_max: limits.frame_bytes_max,
             pending_ops_max: limits.pending_ops_max,
             keys_expected: limits.keys_expected,

@@ -125,6 +125,23 @@ fn threads_on_few_processors_wait_for_each_other_and_for_others() {
     }
 }
 
+#[test]
+fn batches_wait_as_long_as_their_objective_allows() {
+    let run = |objective: &str| {
+        let batch = format!("cluster.batch.objective={objective}");
+        let rate = "load.arrival.open.rate=20k";
+        let set = [&batch, rate, "load.clients=512", "phases.warm_up=2s", "phases.measure=4s"];
+        let summary = simulate("simulated/steady.yaml", &set);
+        let result = summary.results.into_iter().next().expect("there is one protocol");
+        (result.syncs_per_operation().expect("there were operations"), result.overall)
+    };
+    let ((natural_syncs, natural), (syncs, waiting)) = (run("0s"), run("4ms"));
+    assert!(syncs < natural_syncs / 4.0, "{syncs} and {natural_syncs} syncs for each operation");
+    assert!(natural.p50_ns < 1_000_000, "{natural:?}");
+    // The first request of a batch waits longest; the objective is met by most.
+    assert!(waiting.p50_ns > natural.p50_ns && waiting.p90_ns < 4_400_000, "{waiting:?}");
+}
+
 /// Three replicas with such quorums, a few hot keys, and links that are slow and overtake each other.
 fn quorums(parameters: &str) -> Summary {
     stale_prone(&format!("quorum: {{ {parameters} }}"))

@@ -7,9 +7,11 @@ use synod_workloads::{
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
-/// Three protocols: without parameters, with every kind of relation, and with fewer operations.
+/// Protocols without parameters, with every kind of relation, with fewer operations, and with more.
 pub(crate) fn catalog() -> Catalog {
-    Catalog { protocols: vec![unreplicated(), multi_paxos(), abd(), two_phase_commit()] }
+    let [two_phase_commit, paxos_commit] = ["two_phase_commit", "paxos_commit"].map(transactions);
+    let protocols = vec![unreplicated(), multi_paxos(), abd(), two_phase_commit, paxos_commit];
+    Catalog { protocols }
 }
 
 fn unreplicated() -> ProtocolSpec {
@@ -39,9 +41,9 @@ fn multi_paxos() -> ProtocolSpec {
     }
 }
 
-fn two_phase_commit() -> ProtocolSpec {
+fn transactions(name: &'static str) -> ProtocolSpec {
     ProtocolSpec {
-        name: "two_phase_commit",
+        name,
         summary: "Transactions over keys of several replicas.",
         parameters: Vec::new(),
         operations: OperationSet::ALL,

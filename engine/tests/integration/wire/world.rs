@@ -280,6 +280,7 @@ fn settings() -> Settings {
         batch_ops_max: 64,
         batch_bytes_max: 16 << 10,
         linger_ns: 0,
+        objective_ns: 0,
         frame_bytes_max: FRAME_BYTES_MAX,
         pending_ops_max: 256,
         keys_expected: 64,
