@@ -63,16 +63,7 @@ fn main() -> ExitCode {
         }
         Command::Count(arguments) => cli::count::count(&arguments),
         Command::Campaign(arguments) => campaign::campaign(arguments),
-        Command::Protocols { names } => {
-            for protocol in registry::catalog().protocols {
-                if names {
-                    println!("{}", protocol.name);
-                } else {
-                    println!("{:<18}{}", protocol.name, protocol.summary);
-                }
-            }
-            ExitCode::SUCCESS
-        }
+        Command::Protocols { names } => list_protocols(names),
         Command::Schema => {
             let schema = schema(&registry::catalog());
             println!("{}", serde_json::to_string_pretty(&schema).expect("a schema is plain data"));
@@ -87,6 +78,17 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, exit::ENVIRONMENT),
         },
     }
+}
+
+fn list_protocols(names_only: bool) -> ExitCode {
+    for protocol in registry::catalog().protocols {
+        if names_only {
+            println!("{}", protocol.name);
+        } else {
+            println!("{:<18}{}", protocol.name, protocol.summary);
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// A replica whose assertion failed on one thread must not go on with the others. Only a campaign

@@ -4,6 +4,7 @@
 //! all of them at once hides what only a few together can reach.
 
 use synod_protocols::paxos::Paxos;
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
 use synod_workloads::{
@@ -329,9 +330,10 @@ impl Plan {
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
     /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
     /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
-    /// gave up within a second would fill the slots with what nobody waits for any more.
+    /// gave up within a second would fill the slots with what nobody waits for any more. Those of Paxos
+    /// Commit, which forces more writes than any other, would leave locks behind on the few keys there are.
     fn with_patience_for<P: Protocol>(mut self) -> Self {
-        if P::NAME == Paxos::NAME {
+        if [Paxos::NAME, PaxosCommit::NAME].contains(&P::NAME) {
             self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
         }
         self
