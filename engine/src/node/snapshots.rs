@@ -221,6 +221,11 @@ impl Snapshots {
             self.receiving = None;
             return Ok(None);
         }
+        // Only a snapshot of its own lets a full log be cut. Each of the two would begin anew, for ever,
+        // what ends the other.
+        if !merges && self.saving.is_some() && wal.as_ref().is_some_and(|wal| wal.is_full()) {
+            return Ok(None);
+        }
         let first = chunk_number(chunk) == Some(0);
         let install = match self.receiving.take() {
             _ if first => state.install(),
@@ -392,6 +397,10 @@ mod tests {
         let write = wal.next_write().unwrap();
         wal.written(write.token, write.buffer);
         for _ in 0..10 {
+            // Whoever sends the other one begins again and again.
+            let again =
+                snapshots.receive(&state, Some(&mut wal), ReplicaId(1), ahead, &piece, false);
+            assert!(again.unwrap().is_none());
             snapshots.continue_saving(&state, &mut wal).unwrap();
         }
         assert!(!wal.is_full(), "it was cut");

@@ -307,12 +307,14 @@ mod tests {
     use super::*;
     use synod_protocols::multi_paxos::MultiPaxos;
     use synod_protocols::paxos::Paxos;
+    use synod_protocols::paxos_commit::PaxosCommit;
     use synod_protocols::quorum::Quorum;
 
     /// What went wrong with each of these once: clients that asked so often that a slow cluster had
     /// no time for anything else; a replica that lost its disk while another still needed what only
-    /// it knew; one that never caught up.
-    const ONCE_FAILED: [u64; 5] = [3279, 4058, 9243, 10_668, 17_934];
+    /// it knew; one that never caught up; and twice one with a full log, whose own snapshot and that of
+    /// another each began anew what had ended the other.
+    const ONCE_FAILED: [u64; 7] = [3279, 4058, 9243, 10_668, 17_934, 13_191, 17_476];
 
     /// Proposers of classic Paxos without random waits, which need not end; twice proposers that
     /// waited less long than a stalling disk, and so stopped whoever was first; with such disks,
@@ -322,6 +324,9 @@ mod tests {
 
     /// A get wrote back that its key had never been written.
     const ONCE_FAILED_QUORUM: [u64; 3] = [86, 89, 107];
+
+    /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
+    const ONCE_FAILED_PAXOS_COMMIT: [u64; 2] = [205, 5_000_045];
 
     fn assert_pass<P: Protocol>(seeds: &[u64]) {
         for &seed in seeds {
@@ -335,5 +340,6 @@ mod tests {
         assert_pass::<MultiPaxos>(&ONCE_FAILED);
         assert_pass::<Paxos>(&ONCE_FAILED_PAXOS);
         assert_pass::<Quorum>(&ONCE_FAILED_QUORUM);
+        assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
     }
 }
