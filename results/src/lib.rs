@@ -7,6 +7,7 @@
 //! [`gaps`] says how long nothing was answered after a fault. [`statistics`] says what repeats of a run tell.
 //! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
 
+pub mod breakdown;
 pub mod check;
 pub mod compare;
 pub mod environment;

@@ -328,6 +328,15 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Syncs of logs.
     pub log_syncs: u64,
+    /// Operations that were answered by who had proposed their batch, when it was agreed on.
+    #[serde(default)]
+    pub agreed: u64,
+    /// How long their batches waited to be proposed, for all of them, in nanoseconds.
+    #[serde(default)]
+    pub waited_ns: u64,
+    /// How long it took from then until they were agreed on, in nanoseconds.
+    #[serde(default)]
+    pub agreed_ns: u64,
     /// Rounds whose outcome a replica did not know for a while after its vote.
     #[serde(default)]
     pub doubts: u64,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
+use crate::breakdown::Breakdown;
 use crate::summary::{Fault, LatencySummary, ProtocolResult, Summary};
 use crate::units;
 
@@ -46,24 +47,44 @@ pub(crate) const ROWS: [Row; 11] = [
     Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
 ];
 
-/// Rows of protocols that vote on what others decide: how long they held locks without knowing the
-/// outcome.
-const ROWS_OF_DOUBT: [Row; 2] = [
+/// Rows that only some results have: of protocols that vote on what others decide, how long they held locks
+/// without knowing the outcome; of loads that go by the clock, the latency without the time in which an
+/// operation waited for a client that could send it; of protocols that order batches, the parts of the mean.
+const MORE_ROWS: [Row; 7] = [
     Row { name: "in doubt, mean", figure: doubt_ns, print: units::nanoseconds },
     Row {
         name: "  longest",
         figure: |r| (r.counters.doubts > 0).then_some(r.counters.doubt_ns_max as f64),
         print: units::nanoseconds,
     },
+    Row {
+        name: "p99 once sent",
+        figure: |r| r.service.as_ref().and_then(LatencySummary::p99),
+        print: units::nanoseconds,
+    },
+    Row {
+        name: "of mean: client",
+        figure: |r| Some(r.service.as_ref().and(Breakdown::of(r))?.queue_ns),
+        print: units::nanoseconds,
+    },
+    Row {
+        name: "of mean: batch",
+        figure: |r| Some(Breakdown::of(r)?.batch_ns),
+        print: units::nanoseconds,
+    },
+    Row {
+        name: "  agreement",
+        figure: |r| Some(Breakdown::of(r)?.agreement_ns),
+        print: units::nanoseconds,
+    },
+    Row { name: "  the rest", figure: |r| Some(Breakdown::of(r)?.rest_ns), print: units::nanoseconds },
 ];
 
-/// The row of loads that go by the clock: what the latency would be without the time in which an
-/// operation waited for a client that could send it.
-const ROW_OF_SERVICE: Row = Row {
-    name: "p99 once sent",
-    figure: |r| r.service.as_ref().and_then(LatencySummary::p99),
-    print: units::nanoseconds,
-};
+/// All rows that these protocols have.
+pub(crate) fn rows(protocols: &[(&str, Vec<&ProtocolResult>)]) -> impl Iterator<Item = &'static Row> {
+    let is_known = |row: &&Row| protocols.iter().any(|(_, all)| spread(row.figure, all).is_some());
+    ROWS.iter().chain(MORE_ROWS.iter().filter(is_known))
+}
 
 fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
     let counters = &result.counters;
@@ -86,9 +107,7 @@ pub fn render(summary: &Summary, colors: bool) -> String {
     for some in protocols.chunks(side_by_side) {
         let mut header = vec![String::new()];
         header.extend(some.iter().map(|(label, _)| (*label).to_owned()));
-        let is_known = |row: &&Row| some.iter().any(|(_, all)| spread(row.figure, all).is_some());
-        let more = ROWS_OF_DOUBT.iter().chain([&ROW_OF_SERVICE]).filter(is_known);
-        let rows = ROWS.iter().chain(more).map(|row| {
+        let rows = rows(some).map(|row| {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });

@@ -333,7 +333,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     pub(super) fn take_batch(&mut self) -> Payload {
         let since = self.pending.since();
         let batch = self.pending.pop();
-        self.linger.propose(batch, since);
+        self.linger.propose(batch, since, self.now);
         batch
     }
 
@@ -577,8 +577,11 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             }
         };
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
-        if reply {
-            self.linger.answer(batch, self.now);
+        if reply && let Some(spent) = self.linger.answer(batch, self.now) {
+            let commands = u64::from(batch.commands);
+            self.counters.agreed += commands;
+            self.counters.waited_ns += commands * spent.waited_ns;
+            self.counters.agreed_ns += commands * spent.agreed_ns;
         }
         self.counters.repeated += tally.repeated;
     }

@@ -33,6 +33,12 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Synced writes of the log.
     pub log_writes: u64,
+    /// Commands that were answered because this replica had proposed them and they were agreed on.
+    pub agreed: u64,
+    /// How long their batches waited, from their first request until they were proposed.
+    pub waited_ns: u64,
+    /// How long it took from then until they were agreed on.
+    pub agreed_ns: u64,
     /// Rounds whose outcome was not known for a while after the vote.
     pub doubts: u64,
     /// How long that was for all of them.
@@ -124,6 +130,9 @@ impl Counters {
         self.log_bytes += other.log_bytes;
         self.log_writes += other.log_writes;
         self.doubts += other.doubts;
+        self.agreed += other.agreed;
+        self.waited_ns += other.waited_ns;
+        self.agreed_ns += other.agreed_ns;
         self.doubt_ns += other.doubt_ns;
         self.doubt_ns_max = self.doubt_ns_max.max(other.doubt_ns_max);
         self.rejected.add(&other.rejected);

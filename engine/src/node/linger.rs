@@ -1,4 +1,4 @@
-//! How long a batch waits for company.
+//! How long a batch waits for company, and how long each did, and then took.
 //!
 //! Not at all: what has come since the last turn is a batch, and batches grow as turns take longer (natural
 //! batching). Or for a fixed time. Or for as long as an objective allows: then the time grows by a step with
@@ -16,21 +16,39 @@ const STEPS: u64 = 64;
 /// Batches on their way that are looked at; more than any window has.
 const BATCHES_MAX: usize = 256;
 
+/// A batch on its way.
+#[derive(Clone, Copy, Debug)]
+struct Proposed {
+    batch: Payload,
+    /// When its first request came.
+    since: Time,
+    at: Time,
+}
+
+/// What a batch spent its time on, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    /// From its first request until it was proposed.
+    pub(super) waited_ns: u64,
+    /// From then until it was agreed on.
+    pub(super) agreed_ns: u64,
+}
+
 /// The time that batches wait, and what it follows from.
 #[derive(Debug)]
 pub(super) struct Linger {
     ns: u64,
     /// From the first request of a batch to its answer; 0 for a fixed time.
     objective_ns: u64,
-    /// Batches that were proposed, with the time of their first request, oldest first.
-    proposed: VecDeque<(Payload, Time)>,
+    /// Batches that were proposed, oldest first.
+    proposed: VecDeque<Proposed>,
     /// Batches that began before were made under a longer wait, and are no news.
     halved_at: Time,
 }
 
 impl Linger {
     pub(super) fn new(ns: u64, objective_ns: u64) -> Self {
-        let proposed = VecDeque::with_capacity(if objective_ns > 0 { BATCHES_MAX } else { 0 });
+        let proposed = VecDeque::with_capacity(BATCHES_MAX);
         Self { ns, objective_ns, proposed, halved_at: Time(0) }
     }
 
@@ -39,24 +57,28 @@ impl Linger {
         self.ns
     }
 
-    /// A batch whose first request came at `since` goes to the protocol.
-    pub(super) fn propose(&mut self, batch: Payload, since: Time) {
-        if self.objective_ns == 0 {
-            return;
-        }
+    /// A batch whose first request came at `since` goes to the protocol now.
+    pub(super) fn propose(&mut self, batch: Payload, since: Time, now: Time) {
         if self.proposed.len() == BATCHES_MAX {
             self.proposed.pop_front();
         }
-        self.proposed.push_back((batch, since));
+        self.proposed.push_back(Proposed { batch, since, at: now });
     }
 
-    /// A batch is answered. Those before it never will be: others lead.
-    pub(super) fn answer(&mut self, batch: Payload, now: Time) {
-        let is_it = |(proposed, _): &(Payload, Time)| {
-            (proposed.block, proposed.offset) == (batch.block, batch.offset)
-        };
-        let Some(place) = self.proposed.iter().position(is_it) else { return };
-        let (_, since) = self.proposed.drain(..=place).next_back().expect("it was found");
+    /// A batch is agreed on, and answered. Those before it never will be: others lead.
+    pub(super) fn answer(&mut self, batch: Payload, now: Time) -> Option<Spent> {
+        let place = |it: &Payload| (it.block, it.offset);
+        let index = self.proposed.iter().position(|it| place(&it.batch) == place(&batch))?;
+        let Proposed { since, at, .. } = self.proposed.drain(..=index).next_back()?;
+        self.follow(since, now);
+        Some(Spent { waited_ns: at.since(since), agreed_ns: now.since(at) })
+    }
+
+    /// The objective was met, or not.
+    fn follow(&mut self, since: Time, now: Time) {
+        if self.objective_ns == 0 {
+            return;
+        }
         if now.since(since) <= self.objective_ns {
             self.ns = (self.ns + self.objective_ns / STEPS).min(self.objective_ns);
         } else if since >= self.halved_at {
@@ -78,25 +100,27 @@ mod tests {
     fn it_grows_by_steps_is_halved_once_a_round_and_stays_within_the_objective() {
         let mut linger = Linger::new(0, 6_400);
         for number in 0..100 {
-            linger.propose(batch(number), Time(1_000));
-            linger.answer(batch(number), Time(1_000 + 6_400));
+            linger.propose(batch(number), Time(1_000), Time(2_000));
+            let spent = linger.answer(batch(number), Time(1_000 + 6_400));
+            assert_eq!(spent, Some(Spent { waited_ns: 1_000, agreed_ns: 5_400 }));
             assert_eq!(linger.ns(), 100 * u64::from(number + 1).min(64));
         }
         // Three that are late together are one sign.
-        (0..3).for_each(|number| linger.propose(batch(number), Time(10_000)));
-        (0..3).for_each(|number| linger.answer(batch(number), Time(20_000)));
+        (0..3).for_each(|number| linger.propose(batch(number), Time(10_000), Time(10_000)));
+        (0..3).for_each(|number| assert!(linger.answer(batch(number), Time(20_000)).is_some()));
         assert_eq!(linger.ns(), 3_200);
         // What was never answered is forgotten with the next that is.
-        (3..6).for_each(|number| linger.propose(batch(number), Time(20_000)));
-        linger.answer(batch(5), Time(30_000));
+        (3..6).for_each(|number| linger.propose(batch(number), Time(20_000), Time(20_000)));
+        assert!(linger.answer(batch(5), Time(30_000)).is_some());
         assert_eq!((linger.ns(), linger.proposed.len()), (1_600, 0));
     }
 
     #[test]
     fn a_fixed_time_stays() {
         let mut linger = Linger::new(500, 0);
-        linger.propose(batch(1), Time(0));
-        linger.answer(batch(1), Time(1 << 40));
+        linger.propose(batch(1), Time(0), Time(0));
+        assert!(linger.answer(batch(1), Time(1 << 40)).is_some());
+        assert_eq!(linger.answer(batch(1), Time(1 << 40)), None);
         assert_eq!(linger.ns(), 500);
     }
 }

@@ -107,6 +107,9 @@ fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
             total.client_bytes += count(|status| status.counters.client_bytes);
             total.log_bytes += count(|status| status.counters.log_bytes);
             total.log_syncs += count(|status| status.counters.log_writes);
+            total.agreed += count(|status| status.counters.agreed);
+            total.waited_ns += count(|status| status.counters.waited_ns);
+            total.agreed_ns += count(|status| status.counters.agreed_ns);
             total.doubts += count(|status| status.counters.doubts);
             total.doubt_ns += count(|status| status.counters.doubt_ns);
             let measured = samples.iter().filter(|status| status.at_ns <= until_ns);

@@ -9,7 +9,7 @@ use crate::compare;
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
-use crate::table::{ROWS, Row, by_label, spread};
+use crate::table::{Row, by_label, rows, spread};
 use crate::units;
 
 /// An HTML table whose first column names the rows.
@@ -49,8 +49,7 @@ fn protocols(source: &Source) -> String {
     let protocols = by_label(results);
     let labels = protocols.iter().map(|(label, _)| (*label).to_owned());
     let header: Vec<String> = std::iter::once(String::new()).chain(labels).collect();
-    let rows: Vec<Vec<String>> = ROWS
-        .iter()
+    let rows: Vec<Vec<String>> = rows(&protocols)
         .map(|row| {
             let cells = protocols.iter().map(|(_, results)| match spread(row.figure, results) {
                 Some((_, median, _)) => with_interval(row, results, median, seed),
