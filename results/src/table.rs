@@ -64,7 +64,7 @@ const MORE_ROWS: [Row; 7] = [
     },
     Row {
         name: "of mean: client",
-        figure: |r| Some(r.service.as_ref().and(Breakdown::of(r))?.queue_ns),
+        figure: |r| Some(r.service.as_ref().and_then(|_| Breakdown::of(r))?.queue_ns),
         print: units::nanoseconds,
     },
     Row {
@@ -77,11 +77,17 @@ const MORE_ROWS: [Row; 7] = [
         figure: |r| Some(Breakdown::of(r)?.agreement_ns),
         print: units::nanoseconds,
     },
-    Row { name: "  the rest", figure: |r| Some(Breakdown::of(r)?.rest_ns), print: units::nanoseconds },
+    Row {
+        name: "  the rest",
+        figure: |r| Some(Breakdown::of(r)?.rest_ns),
+        print: units::nanoseconds,
+    },
 ];
 
 /// All rows that these protocols have.
-pub(crate) fn rows(protocols: &[(&str, Vec<&ProtocolResult>)]) -> impl Iterator<Item = &'static Row> {
+pub(crate) fn rows(
+    protocols: &[(&str, Vec<&ProtocolResult>)],
+) -> impl Iterator<Item = &'static Row> {
     let is_known = |row: &&Row| protocols.iter().any(|(_, all)| spread(row.figure, all).is_some());
     ROWS.iter().chain(MORE_ROWS.iter().filter(is_known))
 }
