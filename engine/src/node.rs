@@ -8,11 +8,11 @@
 //! 3. Everything appended becomes one write; what waited for earlier writes is released.
 //! 4. Everything said becomes one send for each connection.
 
+mod batches;
 mod body;
 mod connections;
 mod counters;
 pub(crate) mod fuzzing;
-mod linger;
 mod pending;
 mod snapshots;
 mod state;

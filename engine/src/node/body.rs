@@ -7,8 +7,9 @@ use synod_protocols::protocol::{Context, Protocol, Reads, Register, Service, TUR
 use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
+use super::batches::Batches;
 use super::connections::Connections;
-use super::linger::Linger;
+
 use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state::State;
@@ -57,7 +58,7 @@ pub(super) struct Body<P: Protocol, S> {
     pending: Pending,
     /// Gets that come to the protocol by themselves.
     reads: Pending,
-    linger: Linger,
+    batches: Batches,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
     nonces: Nonces,
@@ -102,7 +103,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             to_self: VecDeque::with_capacity(1024),
             pending: pending(&settings),
             reads: pending(&settings),
-            linger: Linger::new(settings.linger_ns, settings.objective_ns),
+            batches: Batches::new(settings.linger_ns, settings.objective_ns),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
             nonces: Nonces::new(settings.nonces),
@@ -314,7 +315,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     }
 
     pub(super) fn has_batch(&self) -> bool {
-        let linger_ns = self.linger.ns();
+        let linger_ns = self.batches.linger_ns();
         !self.pending.is_empty()
             && (linger_ns == 0
                 || self.pending.has_full_batch()
@@ -323,17 +324,17 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     /// When a batch that waits for more requests must go.
     pub(super) fn linger_until(&self) -> Time {
-        if self.pending.is_empty() || self.linger.ns() == 0 {
+        if self.pending.is_empty() || self.batches.linger_ns() == 0 {
             Time::NEVER
         } else {
-            self.pending.since() + self.linger.ns()
+            self.pending.since() + self.batches.linger_ns()
         }
     }
 
     pub(super) fn take_batch(&mut self) -> Payload {
         let since = self.pending.since();
         let batch = self.pending.pop();
-        self.linger.propose(batch, since, self.now);
+        self.batches.propose(batch, since, self.now);
         batch
     }
 
@@ -577,7 +578,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             }
         };
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
-        if reply && let Some(spent) = self.linger.answer(batch, self.now) {
+        if reply && let Some(spent) = self.batches.answer(batch, self.now) {
             let commands = u64::from(batch.commands);
             self.counters.agreed += commands;
             self.counters.waited_ns += commands * spent.waited_ns;

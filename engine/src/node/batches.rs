@@ -34,10 +34,10 @@ pub(super) struct Spent {
     pub(super) agreed_ns: u64,
 }
 
-/// The time that batches wait, and what it follows from.
+/// The batches of this replica that are on their way, and how long the next one waits.
 #[derive(Debug)]
-pub(super) struct Linger {
-    ns: u64,
+pub(super) struct Batches {
+    linger_ns: u64,
     /// From the first request of a batch to its answer; 0 for a fixed time.
     objective_ns: u64,
     /// Batches that were proposed, oldest first.
@@ -46,15 +46,15 @@ pub(super) struct Linger {
     halved_at: Time,
 }
 
-impl Linger {
-    pub(super) fn new(ns: u64, objective_ns: u64) -> Self {
+impl Batches {
+    pub(super) fn new(linger_ns: u64, objective_ns: u64) -> Self {
         let proposed = VecDeque::with_capacity(BATCHES_MAX);
-        Self { ns, objective_ns, proposed, halved_at: Time(0) }
+        Self { linger_ns, objective_ns, proposed, halved_at: Time(0) }
     }
 
     /// How long a batch waits now.
-    pub(super) fn ns(&self) -> u64 {
-        self.ns
+    pub(super) fn linger_ns(&self) -> u64 {
+        self.linger_ns
     }
 
     /// A batch whose first request came at `since` goes to the protocol now.
@@ -68,7 +68,8 @@ impl Linger {
     /// A batch is agreed on, and answered. Those before it never will be: others lead.
     pub(super) fn answer(&mut self, batch: Payload, now: Time) -> Option<Spent> {
         let place = |it: &Payload| (it.block, it.offset);
-        let index = self.proposed.iter().position(|it| place(&it.batch) == place(&batch))?;
+        // The last with this place: an earlier one was never answered, and its memory is used again.
+        let index = self.proposed.iter().rposition(|it| place(&it.batch) == place(&batch))?;
         let Proposed { since, at, .. } = self.proposed.drain(..=index).next_back()?;
         self.follow(since, now);
         Some(Spent { waited_ns: at.since(since), agreed_ns: now.since(at) })
@@ -80,9 +81,9 @@ impl Linger {
             return;
         }
         if now.since(since) <= self.objective_ns {
-            self.ns = (self.ns + self.objective_ns / STEPS).min(self.objective_ns);
+            self.linger_ns = (self.linger_ns + self.objective_ns / STEPS).min(self.objective_ns);
         } else if since >= self.halved_at {
-            self.ns /= 2;
+            self.linger_ns /= 2;
             self.halved_at = now;
         }
     }
@@ -98,29 +99,38 @@ mod tests {
 
     #[test]
     fn it_grows_by_steps_is_halved_once_a_round_and_stays_within_the_objective() {
-        let mut linger = Linger::new(0, 6_400);
+        let mut batches = Batches::new(0, 6_400);
         for number in 0..100 {
-            linger.propose(batch(number), Time(1_000), Time(2_000));
-            let spent = linger.answer(batch(number), Time(1_000 + 6_400));
+            batches.propose(batch(number), Time(1_000), Time(2_000));
+            let spent = batches.answer(batch(number), Time(1_000 + 6_400));
             assert_eq!(spent, Some(Spent { waited_ns: 1_000, agreed_ns: 5_400 }));
-            assert_eq!(linger.ns(), 100 * u64::from(number + 1).min(64));
+            assert_eq!(batches.linger_ns(), 100 * u64::from(number + 1).min(64));
         }
         // Three that are late together are one sign.
-        (0..3).for_each(|number| linger.propose(batch(number), Time(10_000), Time(10_000)));
-        (0..3).for_each(|number| assert!(linger.answer(batch(number), Time(20_000)).is_some()));
-        assert_eq!(linger.ns(), 3_200);
+        (0..3).for_each(|number| batches.propose(batch(number), Time(10_000), Time(10_000)));
+        (0..3).for_each(|number| assert!(batches.answer(batch(number), Time(20_000)).is_some()));
+        assert_eq!(batches.linger_ns(), 3_200);
         // What was never answered is forgotten with the next that is.
-        (3..6).for_each(|number| linger.propose(batch(number), Time(20_000), Time(20_000)));
-        assert!(linger.answer(batch(5), Time(30_000)).is_some());
-        assert_eq!((linger.ns(), linger.proposed.len()), (1_600, 0));
+        (3..6).for_each(|number| batches.propose(batch(number), Time(20_000), Time(20_000)));
+        assert!(batches.answer(batch(5), Time(30_000)).is_some());
+        assert_eq!((batches.linger_ns(), batches.proposed.len()), (1_600, 0));
+    }
+
+    #[test]
+    fn a_batch_is_not_taken_for_an_earlier_one_whose_memory_it_has() {
+        let mut batches = Batches::new(0, 0);
+        batches.propose(batch(1), Time(0), Time(0));
+        batches.propose(batch(1), Time(5_000), Time(6_000));
+        let spent = batches.answer(batch(1), Time(7_000));
+        assert_eq!(spent, Some(Spent { waited_ns: 1_000, agreed_ns: 1_000 }));
     }
 
     #[test]
     fn a_fixed_time_stays() {
-        let mut linger = Linger::new(500, 0);
-        linger.propose(batch(1), Time(0), Time(0));
-        assert!(linger.answer(batch(1), Time(1 << 40)).is_some());
-        assert_eq!(linger.answer(batch(1), Time(1 << 40)), None);
-        assert_eq!(linger.ns(), 500);
+        let mut batches = Batches::new(500, 0);
+        batches.propose(batch(1), Time(0), Time(0));
+        assert!(batches.answer(batch(1), Time(1 << 40)).is_some());
+        assert_eq!(batches.answer(batch(1), Time(1 << 40)), None);
+        assert_eq!(batches.linger_ns(), 500);
     }
 }
