@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use synod_results::summary::ProtocolResult;
-use synod_workloads::{Cost, MachineModel, Workload, load};
+use synod_workloads::{Cost, Cpu, MachineModel, Workload, load};
 
 use self::fit::{Search, least_squares};
 use crate::explore::Explorer;
@@ -90,15 +90,17 @@ pub(crate) const fn start(processors: u16) -> MachineModel {
         processors,
         away_ns: 0,
         between_ns: 10_000_000,
-        turn_ns: 2_500,
-        switch_ns: 700,
-        arrival_ns: 4_000,
-        send_ns: 7_000,
-        kib_ns: 750,
-        command_ns: 50,
-        message_ns: 160,
-        operation_ns: 550,
-        write_ns: 8_000,
+        cpu: Cpu {
+            turn_ns: 2_500,
+            switch_ns: 700,
+            arrival_ns: 4_000,
+            send_ns: 7_000,
+            kib_ns: 750,
+            command_ns: 50,
+            message_ns: 160,
+            operation_ns: 550,
+            write_ns: 8_000,
+        },
         network_ns: 1_000,
         disk_ns: 100_000,
         disk_tail_ns: 1_000_000,

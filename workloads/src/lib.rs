@@ -55,7 +55,7 @@ pub use catalog::{
 pub use checks::{COMMAND_OVERHEAD_BYTES, FRAME_OVERHEAD_BYTES};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use keys::KeyGenerator;
-pub use machine::{Cost, MachineModel, load_model};
+pub use machine::{Cost, Cpu, MachineModel, load_model};
 pub use mix::{Operation, OperationGenerator};
 pub use random::{Concern, Random, thread_seed};
 pub use schema::{reference, schema};

@@ -13,17 +13,9 @@ use crate::units::format_duration;
 /// The key of a workload below which they stand.
 pub(crate) const MODEL: &str = "model";
 
-/// What things cost on simulated machines, in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MachineModel {
-    /// Processors that all threads share, placed as in a run, with one disk for all; 0 when each
-    /// thread has a processor and a disk of its own.
-    pub processors: u16,
-    /// For how long a processor is away at a time, with others than the threads of the run; 0 if it
-    /// never is.
-    pub away_ns: u64,
-    /// How long it is there in between.
-    pub between_ns: u64,
+/// What a turn costs a processor, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cpu {
     /// A turn of a thread.
     pub turn_ns: u64,
     /// A turn besides, if the processor did something else before.
@@ -42,6 +34,21 @@ pub struct MachineModel {
     pub operation_ns: u64,
     /// A write given to the disk, for the processor.
     pub write_ns: u64,
+}
+
+/// What things cost on simulated machines, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MachineModel {
+    /// Processors that all threads share, placed as in a run, with one disk for all; 0 when each
+    /// thread has a processor and a disk of its own.
+    pub processors: u16,
+    /// For how long a processor is away at a time, with others than the threads of the run; 0 if it
+    /// never is.
+    pub away_ns: u64,
+    /// How long it is there in between.
+    pub between_ns: u64,
+    /// What turns cost.
+    pub cpu: Cpu,
     /// How long bytes travel.
     pub network_ns: u64,
     /// How long a synced write takes at least.
@@ -60,15 +67,15 @@ pub type Cost = (&'static str, fn(&mut MachineModel) -> &mut u64);
 impl MachineModel {
     /// Every cost by its key, in the order of the keys.
     pub const COSTS: [Cost; 14] = [
-        ("turn", |model| &mut model.turn_ns),
-        ("switch", |model| &mut model.switch_ns),
-        ("arrival", |model| &mut model.arrival_ns),
-        ("send", |model| &mut model.send_ns),
-        ("kib", |model| &mut model.kib_ns),
-        ("command", |model| &mut model.command_ns),
-        ("message", |model| &mut model.message_ns),
-        ("operation", |model| &mut model.operation_ns),
-        ("write", |model| &mut model.write_ns),
+        ("turn", |model| &mut model.cpu.turn_ns),
+        ("switch", |model| &mut model.cpu.switch_ns),
+        ("arrival", |model| &mut model.cpu.arrival_ns),
+        ("send", |model| &mut model.cpu.send_ns),
+        ("kib", |model| &mut model.cpu.kib_ns),
+        ("command", |model| &mut model.cpu.command_ns),
+        ("message", |model| &mut model.cpu.message_ns),
+        ("operation", |model| &mut model.cpu.operation_ns),
+        ("write", |model| &mut model.cpu.write_ns),
         ("network", |model| &mut model.network_ns),
         ("disk", |model| &mut model.disk_ns),
         ("disk_tail", |model| &mut model.disk_tail_ns),
@@ -88,7 +95,7 @@ impl MachineModel {
             processors: settings.narrow("model.processors"),
             away_ns: settings.integer("model.away"),
             between_ns: settings.integer("model.between"),
-            ..Self::NOTHING
+            ..Self::default()
         };
         for (key, cost) in Self::COSTS {
             *cost(&mut model) = settings.integer(&format!("{MODEL}.{key}"));
@@ -102,26 +109,6 @@ impl MachineModel {
         let costs = Self::COSTS.map(|(key, cost)| (key, *cost(&mut self)));
         others.into_iter().chain(costs).map(|(key, ns)| (key, format_duration(ns)))
     }
-
-    const NOTHING: Self = Self {
-        processors: 0,
-        away_ns: 0,
-        between_ns: 0,
-        turn_ns: 0,
-        switch_ns: 0,
-        arrival_ns: 0,
-        send_ns: 0,
-        kib_ns: 0,
-        command_ns: 0,
-        message_ns: 0,
-        operation_ns: 0,
-        write_ns: 0,
-        network_ns: 0,
-        disk_ns: 0,
-        disk_tail_ns: 0,
-        disk_gap_ns: 0,
-        disk_kib_ns: 0,
-    };
 
     /// A file that [`load_model`] reads, and that can be pasted into a workload.
     #[must_use]

@@ -37,5 +37,5 @@ fn known_costs_are_found_again() {
         let off = *found.cost(key) as f64 / *truth.cost(key) as f64 - 1.0;
         assert!(off.abs() < 0.05, "{key} is off by {off:.3}: {found:?}");
     }
-    assert_eq!(found.turn_ns, start.turn_ns, "what was not asked for is left alone");
+    assert_eq!(found.cpu.turn_ns, start.cpu.turn_ns, "what was not asked for is left alone");
 }

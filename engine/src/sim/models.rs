@@ -1,5 +1,7 @@
 //! How long things take in a simulated world.
 
+use synod_workloads::Cpu;
+
 /// A machine's clock: ahead of the world's by an offset that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -24,29 +26,6 @@ impl Clock {
         let rate = MILLION + i128::from(self.drift_ppm);
         u64::try_from((run * MILLION + rate - 1) / rate).unwrap_or(u64::MAX)
     }
-}
-
-/// What a turn costs a processor, in nanoseconds: first come, first served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cpu {
-    /// Each turn.
-    pub turn_ns: u64,
-    /// A turn besides, if the processor did something else before.
-    pub switch_ns: u64,
-    /// Each thing that happened.
-    pub arrival_ns: u64,
-    /// Each thing sent.
-    pub send_ns: u64,
-    /// Each KiB received or sent.
-    pub kib_ns: u64,
-    /// Each command applied.
-    pub command_ns: u64,
-    /// Each message from another replica or to it.
-    pub message_ns: u64,
-    /// Each operation of a client, at the load generator.
-    pub operation_ns: u64,
-    /// Each write given to the disk.
-    pub write_ns: u64,
 }
 
 /// What happened in a turn.
@@ -80,20 +59,18 @@ impl Work {
             ..self
         }
     }
-}
 
-impl Cpu {
-    /// The cost of a turn.
-    pub fn cost(self, work: Work) -> u64 {
-        self.turn_ns
-            + u64::from(work.switched) * self.switch_ns
-            + work.arrivals * self.arrival_ns
-            + work.sends * self.send_ns
-            + work.bytes * self.kib_ns / 1024
-            + work.commands * self.command_ns
-            + work.messages * self.message_ns
-            + work.operations * self.operation_ns
-            + work.writes * self.write_ns
+    /// What it costs a processor.
+    pub fn cost(self, cpu: Cpu) -> u64 {
+        cpu.turn_ns
+            + u64::from(self.switched) * cpu.switch_ns
+            + self.arrivals * cpu.arrival_ns
+            + self.sends * cpu.send_ns
+            + self.bytes * cpu.kib_ns / 1024
+            + self.commands * cpu.command_ns
+            + self.messages * cpu.message_ns
+            + self.operations * cpu.operation_ns
+            + self.writes * cpu.write_ns
     }
 }
 

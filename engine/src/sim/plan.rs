@@ -8,11 +8,11 @@ use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
 use synod_workloads::{
-    Arrival, Concern, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
+    Arrival, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
     format_duration,
 };
 
-use super::models::{Clock, Cpu};
+use super::models::Clock;
 use crate::latency::Latency;
 use crate::wal::WalLimits;
 

@@ -2,9 +2,9 @@
 //! its model, and no faults but those of the file.
 
 use synod_protocols::protocol::PARAMETERS_MAX;
-use synod_workloads::{Durability, MachineModel, ProtocolChoice, Workload};
+use synod_workloads::{Durability, ProtocolChoice, Workload};
 
-use super::models::{Clock, Cpu};
+use super::models::Clock;
 use super::plan::{DiskQueue, Limits, Network, Plan};
 use crate::cluster;
 use crate::io::uring::TURN_BYTES;
@@ -72,7 +72,7 @@ pub fn plan_of(
             duplication: 0,
             byte_ps: 0,
         },
-        cpu: cpu(model),
+        cpu: model.cpu,
         processors: processors(workload, replicas),
         away: (model.away_ns > 0).then_some((model.away_ns, model.between_ns)),
         turn_bytes: Some(TURN_BYTES),
@@ -88,20 +88,6 @@ pub fn plan_of(
         clocks: vec![Clock { offset_ns: 0, drift_ppm: 0 }; replicas * groups + threads],
         faults: Vec::new(),
         restarts: false,
-    }
-}
-
-const fn cpu(model: &MachineModel) -> Cpu {
-    Cpu {
-        turn_ns: model.turn_ns,
-        switch_ns: model.switch_ns,
-        arrival_ns: model.arrival_ns,
-        send_ns: model.send_ns,
-        kib_ns: model.kib_ns,
-        command_ns: model.command_ns,
-        message_ns: model.message_ns,
-        operation_ns: model.operation_ns,
-        write_ns: model.write_ns,
     }
 }
 

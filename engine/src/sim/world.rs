@@ -456,7 +456,7 @@ impl<P: Protocol> World<P> {
         let more = !machine.port.borrow().inbox.is_empty();
         let processor = &mut self.processors[self.plan.processors[number]];
         work.switched = processor.take(number, self.now);
-        let cost = self.plan.cpu.cost(work) * slowness;
+        let cost = work.cost(self.plan.cpu) * slowness;
         let end = processor.work(self.now, cost);
         machine.busy_until = end;
         machine.busy_ns += cost;
