@@ -109,10 +109,11 @@ impl ReadQueue {
         }
     }
 
-    /// When the oldest question was asked last.
+    /// When a question is to be asked again, if answers take `patience_ns` at most.
     #[must_use]
-    pub fn asked_at(&self) -> Option<Time> {
-        self.waiting.iter().map(|waiting| waiting.asked_at).min()
+    pub fn ask_at(&self, patience_ns: u64) -> Time {
+        let asked_at = self.waiting.iter().map(|waiting| waiting.asked_at).min();
+        asked_at.map_or(Time::NEVER, |asked_at| asked_at + patience_ns)
     }
 
     /// Whether somebody waits for a slot that is not applied yet.
@@ -121,9 +122,10 @@ impl ReadQueue {
         self.waiting.iter().any(|waiting| waiting.until > applied)
     }
 
-    /// Asks again what was asked before `since`: passes each question and who has answered it.
-    pub fn ask_again(&mut self, since: Time, now: Time, mut ask: impl FnMut(u64, Replicas)) {
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.asked_at <= since) {
+    /// Asks again what was asked `patience_ns` ago or before: passes each question and who has answered it.
+    pub fn ask_again(&mut self, now: Time, patience_ns: u64, mut ask: impl FnMut(u64, Replicas)) {
+        let is_due = |waiting: &&mut Waiting| now.since(waiting.asked_at) >= patience_ns;
+        for waiting in self.waiting.iter_mut().filter(is_due) {
             waiting.asked_at = now;
             ask(waiting.id, waiting.heard);
         }

@@ -401,12 +401,10 @@ impl TwoPhaseCommit {
         is_finished: impl Fn(u64) -> bool,
         cx: &mut C,
     ) {
-        let mut finished = Replicas::NONE;
-        finished.insert(from);
         let ended = &mut self.ended;
         self.unfinished.retain_mut(|it| {
             if is_finished(it.round) {
-                it.waiting = it.waiting.without(finished);
+                it.waiting = it.waiting.without(Replicas::only(from));
             }
             if it.waiting.is_empty() {
                 cx.release(it.outcome);

@@ -45,6 +45,12 @@ impl Replicas {
         Self((1 << count) - 1)
     }
 
+    /// The set with this member alone.
+    #[must_use]
+    pub const fn only(replica: ReplicaId) -> Self {
+        Self(1 << replica.0)
+    }
+
     /// Adds one member; true when it was not there before.
     pub fn insert(&mut self, replica: ReplicaId) -> bool {
         let before = self.0;

@@ -191,8 +191,7 @@ impl MultiPaxos {
 
     fn repeat_accepts<C: Context<Self>>(&mut self, cx: &mut C) {
         let everyone = Replicas::first(self.replicas);
-        let mut me = Replicas::NONE;
-        me.insert(self.id);
+        let me = Replicas::only(self.id);
         for slot in (self.log.applied().0..self.next.0).map(Slot) {
             let accept =
                 Message::Accept { ballot: self.promised, slot, chosen: self.log.applied() };

@@ -94,11 +94,9 @@ impl MultiPaxos {
     fn serve_quorum_reads<C: Context<Self>>(&mut self, cx: &mut C) {
         let quorum = self.replicas - self.phase2_quorum + 1;
         self.reads.serve(self.log.applied(), quorum, cx);
-        let now = cx.now();
-        let Some(since) = now.0.checked_sub(self.heartbeat_ns).map(Time) else { return };
         let everyone = Replicas::first(self.replicas);
         let id = self.id;
-        self.reads.ask_again(since, now, |question, heard| {
+        self.reads.ask_again(cx.now(), self.heartbeat_ns, |question, heard| {
             for to in everyone.without(heard).iter().filter(|&to| to != id) {
                 // A question promises nothing.
                 cx.send_now(to, Message::QuorumRead { id: question }, Payload::EMPTY);
@@ -114,9 +112,7 @@ impl MultiPaxos {
     /// When an unanswered question of a read is asked again.
     pub(super) fn reads_deadline(&self) -> Time {
         match self.reads_way {
-            Way::Quorum => {
-                self.reads.asked_at().map_or(Time::NEVER, |asked| asked + self.heartbeat_ns)
-            }
+            Way::Quorum => self.reads.ask_at(self.heartbeat_ns),
             Way::Log | Way::Lease => Time::NEVER,
         }
     }

@@ -300,9 +300,7 @@ impl PaxosCommit {
     ) {
         let Some(place) = self.place_of(leader, round) else { return };
         let it = &mut self.instances[place];
-        let mut finished = Replicas::NONE;
-        finished.insert(from);
-        it.waiting = it.waiting.without(finished);
+        it.waiting = it.waiting.without(Replicas::only(from));
         it.leader_waits &= from != leader;
         self.forget(leader, cx);
     }

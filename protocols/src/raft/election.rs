@@ -23,8 +23,7 @@ impl Raft {
         self.leader = None;
         if self.pre_vote {
             self.canvassing = true;
-            self.votes = Replicas::NONE;
-            self.votes.insert(self.id);
+            self.votes = Replicas::only(self.id);
             self.count_votes(cx);
             if self.canvassing {
                 self.ask_for_votes(cx);

@@ -49,8 +49,7 @@ impl Raft {
             cx.redirect(gets, self.leader.filter(|&leader| leader != self.id));
             return;
         }
-        let mut heard = Replicas::NONE;
-        heard.insert(self.id);
+        let heard = Replicas::only(self.id);
         let read_index = self.log.applied().max(self.term_start.next());
         self.reads.push(gets, heard, read_index, cx);
         if self.reads_way == Way::ReadIndex {

@@ -276,8 +276,7 @@ impl Answers {
                 Some(newest) if answer.tag == newest.tag => drop(holders.insert(replica)),
                 Some(_) | None => {
                     newest = Some(answer);
-                    holders = Replicas::NONE;
-                    holders.insert(replica);
+                    holders = Replicas::only(replica);
                 }
             }
         }

@@ -50,9 +50,7 @@ impl Zab {
         let told = Commands::new(cx.bytes(gets)).map(|get| slot_after(get.expected)).max();
         let told = told.unwrap_or(Slot(0));
         if self.leads() && self.reads_way == Way::Sync {
-            let mut heard = Replicas::NONE;
-            heard.insert(self.id);
-            self.reads.push(gets, heard, told.max(self.log.end()), cx);
+            self.reads.push(gets, Replicas::only(self.id), told.max(self.log.end()), cx);
             return;
         }
         let id = self.reads.push(gets, Replicas::NONE, told, cx);
@@ -92,13 +90,9 @@ impl Zab {
         }
         let heard = usize::from(self.reads_way == Way::Sync);
         self.reads.serve(self.log.applied(), heard, cx);
-        let (now, epoch) = (cx.now(), self.current_epoch);
-        let (Some(leader), Some(since)) = (self.leader, now.0.checked_sub(self.heartbeat_ns))
-        else {
-            return;
-        };
-        if self.reads_way == Way::Sync {
-            self.reads.ask_again(Time(since), now, |id, heard| {
+        if let (Way::Sync, Some(leader)) = (self.reads_way, self.leader) {
+            let epoch = self.current_epoch;
+            self.reads.ask_again(cx.now(), self.heartbeat_ns, |id, heard| {
                 if heard.is_empty() {
                     cx.send_now(leader, Message::Sync { epoch, id }, Payload::EMPTY);
                 }
@@ -109,9 +103,7 @@ impl Zab {
     /// When an unanswered question of a read is asked again.
     pub(super) fn reads_deadline(&self) -> Time {
         match self.reads_way {
-            Way::Sync => {
-                self.reads.asked_at().map_or(Time::NEVER, |asked| asked + self.heartbeat_ns)
-            }
+            Way::Sync => self.reads.ask_at(self.heartbeat_ns),
             Way::Log | Way::Local => Time::NEVER,
         }
     }
