@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use support::{Bench, assert_success};
+use synod::registry::NAMES;
 use synod_results::summary::Summary;
 
 /// A short run, longer where disks and faults take their time, also on a busy machine.
@@ -51,11 +52,13 @@ fn assert_linearizable(bench: &Bench) -> Summary {
 }
 
 /// All protocols; the first has one replica.
-const EVERYBODY: &str = "unreplicated, multi_paxos, abd, paxos, quorum, raft, viewstamped, zab, two_phase_commit, paxos_commit";
+fn everybody() -> String {
+    NAMES.join(", ")
+}
 
 #[test]
 fn every_protocol_in_memory() {
-    let bench = workload("durability: none", EVERYBODY, SMALL, "");
+    let bench = workload("durability: none", &everybody(), SMALL, "");
     let summary = assert_linearizable(&bench);
     assert_eq!(summary.results[0].replicas, 1, "one server has no peers");
     assert_eq!(summary.results[1].replicas, 3);
@@ -95,7 +98,7 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
 
 #[test]
 fn every_protocol_on_disk() {
-    let bench = workload(LOG, EVERYBODY, SMALL, "");
+    let bench = workload(LOG, &everybody(), SMALL, "");
     let summary = assert_linearizable(&bench);
     assert!(summary.results.iter().all(|result| result.counters.log_syncs > 0));
 }
@@ -111,7 +114,7 @@ fn unix_sockets_and_sleeping_replicas() {
 fn everything_in_one_process() {
     for wait in ["auto", "block"] {
         let cluster = format!("durability: none, transport: memory, cores: 2, wait: {wait}");
-        let bench = workload(&cluster, EVERYBODY, SMALL, "");
+        let bench = workload(&cluster, &everybody(), SMALL, "");
         let summary = assert_linearizable(&bench);
         assert!(summary.results.iter().all(|result| result.transport == "memory"));
         assert!(summary.results.iter().all(|result| result.counters.log_syncs == 0));
@@ -312,7 +315,7 @@ fn a_disk_stalls() {
 #[test]
 fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     let fault = "action: disk_error, target: random, restart_after: 200ms";
-    for evidence in evidence_of(EVERYBODY, fault) {
+    for evidence in evidence_of(&everybody(), fault) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
 }

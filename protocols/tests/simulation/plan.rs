@@ -1,5 +1,6 @@
 //! What one seed stands for: the group, the faults and the load.
 
+use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Service, Unit};
 use synod_protocols::quorum::{Quorum, votes::Votes};
 use synod_protocols::types::ReplicaId;
@@ -91,8 +92,13 @@ impl Plan {
 
     /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.
     pub(crate) fn impatient(mut self) -> Self {
-        self.parameters[2] = MILLISECOND;
-        self.parameters[3] = (self.replicas as u64 - 1) / 2;
+        for (place, parameter) in self.parameters.iter_mut().zip(PaxosCommit::PARAMETERS) {
+            match parameter.name {
+                "takeover_timeout" => *place = MILLISECOND,
+                "faults" => *place = (self.replicas as u64 - 1) / 2,
+                _ => {}
+            }
+        }
         self
     }
 
