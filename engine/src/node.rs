@@ -259,6 +259,16 @@ impl<P: Protocol, I: Io> Node<P, I> {
         }
     }
 
+    /// Commands applied so far.
+    pub fn commands(&self) -> u64 {
+        self.body.counters.commands
+    }
+
+    /// Messages from other replicas and to them so far.
+    pub fn messages(&self) -> u64 {
+        self.body.counters.messages_sent + self.body.counters.messages_received
+    }
+
     /// What the protocol is now.
     pub fn role(&self) -> Role {
         self.protocol.role()
@@ -286,8 +296,8 @@ impl<P: Protocol, I: Io> Node<P, I> {
 
     /// When there is something to do although nothing arrives.
     pub fn deadline(&self) -> Time {
-        let batches = self.protocol.room() > 0 && self.body.log_has_room();
-        let linger_until = if batches { self.body.linger_until() } else { Time::NEVER };
+        let lingers = || self.protocol.room() > 0 && self.body.log_has_room();
+        let linger_until = self.body.linger_until().filter(|_| lingers()).unwrap_or(Time::NEVER);
         let greeting_until = self.body.connections.greeting_until();
         let reconnect_at =
             if self.body.next_to_connect().is_some() { self.reconnect_at } else { Time::NEVER };

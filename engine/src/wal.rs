@@ -250,7 +250,7 @@ impl<S: Storage> Wal<S> {
             None => self.begin()?,
         };
         let link = Link { previous: self.previous, lsn: staged.end(), generation: self.generation };
-        let out = &mut staged.buffer.bytes_mut()[staged.used..];
+        let out = &mut staged.buffer.first_mut(staged.used + framed)[staged.used..];
         self.previous = format::put_record(out, self.seed, link, record, payload);
         staged.used += framed;
         self.end = staged.end();
@@ -286,9 +286,8 @@ impl<S: Storage> Wal<S> {
             used: staged.used,
         };
         let length = round_up(staged.used, BLOCK_BYTES);
-        let bytes = staged.buffer.bytes_mut();
-        format::put_mark(bytes, &mark);
-        bytes[staged.used..length].fill(0);
+        format::put_mark(staged.buffer.first_mut(staged.used), &mark);
+        staged.buffer.cut(staged.used);
         let token = WriteToken(self.tokens);
         self.tokens += 1;
         self.flights.push_back(Flight { token, end: staged.end(), completed: false });

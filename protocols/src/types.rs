@@ -78,7 +78,13 @@ impl Replicas {
 
     /// The members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = ReplicaId> {
-        (0..16).map(ReplicaId).filter(move |&replica| self.contains(replica))
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let first = rest.trailing_zeros();
+            // Without its lowest bit.
+            rest &= rest.checked_sub(1)?;
+            Some(ReplicaId(u8::try_from(first).expect("of sixteen bits")))
+        })
     }
 
     /// The members that `other` does not have.

@@ -85,7 +85,14 @@ pub struct Port {
     /// For each place whether its link is open, and its generation.
     links: Vec<(bool, u32)>,
     free: Vec<u32>,
+    /// Whom the turn hears.
+    heard: Vec<LinkId>,
+    /// Memory of what was received, for what will be sent.
+    spare: Vec<Vec<u8>>,
 }
+
+/// So many pieces of memory are kept for what will be sent.
+const SPARE_MAX: usize = 16;
 
 impl Port {
     /// The port of a node whose clock shows `now`.
@@ -111,7 +118,7 @@ impl Port {
     /// bound, pieces that came on one connection are one thing that happened.
     pub fn admit(&mut self, bytes: Option<usize>) -> Intake {
         let mut intake = Intake::default();
-        let mut heard: Vec<LinkId> = Vec::new();
+        self.heard.clear();
         for arrival in &self.inbox {
             if bytes.is_some_and(|most| intake.bytes >= most) {
                 break;
@@ -120,8 +127,8 @@ impl Port {
             intake.bytes += arrival.bytes();
             let again = match arrival {
                 Arrival::Received(link, _) if bytes.is_some() => {
-                    let again = heard.contains(link);
-                    heard.push(*link);
+                    let again = self.heard.contains(link);
+                    self.heard.push(*link);
                     again
                 }
                 Arrival::Received(..)
@@ -134,6 +141,13 @@ impl Port {
         }
         self.intake = intake;
         intake
+    }
+
+    fn keep(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 
     fn is_open(&self, link: LinkId) -> bool {
@@ -206,10 +220,12 @@ impl Io for SimulatedIo {
         if bytes.is_empty() {
             return false;
         }
-        let bytes = std::mem::take(bytes);
         let open = port.is_open(link);
         if open {
-            port.outbox.push(Action::Send(link, bytes));
+            let empty = port.spare.pop().unwrap_or_default();
+            port.outbox.push(Action::Send(link, std::mem::replace(bytes, empty)));
+        } else {
+            bytes.clear();
         }
         open
     }
@@ -233,6 +249,7 @@ impl Io for SimulatedIo {
                     if self.port.borrow().is_open(link) {
                         handle(Event::Received(link, &bytes));
                     }
+                    self.port.borrow_mut().keep(bytes);
                 }
                 Arrival::Closed(link) => {
                     if self.port.borrow_mut().close(link) {

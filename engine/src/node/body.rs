@@ -322,13 +322,10 @@ impl<P: Protocol, S: Storage> Body<P, S> {
                 || self.now.since(self.pending.since()) >= linger_ns)
     }
 
-    /// When a batch that waits for more requests must go.
-    pub(super) fn linger_until(&self) -> Time {
-        if self.pending.is_empty() || self.batches.linger_ns() == 0 {
-            Time::NEVER
-        } else {
-            self.pending.since() + self.batches.linger_ns()
-        }
+    /// When a batch that waits for more requests must go, if there is one.
+    pub(super) fn linger_until(&self) -> Option<Time> {
+        let linger_ns = self.batches.linger_ns();
+        (linger_ns > 0 && !self.pending.is_empty()).then(|| self.pending.since() + linger_ns)
     }
 
     pub(super) fn take_batch(&mut self) -> Payload {

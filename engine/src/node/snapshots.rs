@@ -3,7 +3,7 @@
 //! Both are taken a piece at a time, so nothing stops meanwhile. On disk a snapshot is its chunks
 //! and then a trailer: where the log goes on, and from which slot.
 
-use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
+use synod_protocols::types::{ReplicaId, Slot};
 
 use super::Trouble;
 use super::connections::Connections;
@@ -28,7 +28,8 @@ const TRAILER_BYTES: usize = 24;
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     saving: Option<Saving>,
-    sending: [Option<Sending>; REPLICAS_MAX],
+    /// Mostly none.
+    sending: Vec<Sending>,
     receiving: Option<Receiving>,
     /// The end of the checkpoint that the log begins with. What that takes does not count for the
     /// next snapshot: a checkpoint longer than the log between two would make them follow each other.
@@ -66,6 +67,7 @@ struct Saving {
 
 #[derive(Debug)]
 struct Sending {
+    to: ReplicaId,
     capture: Capture,
     slot: Slot,
 }
@@ -169,38 +171,31 @@ impl Snapshots {
 
     /// Begins to send a snapshot, unless one is on its way.
     pub(super) fn begin_sending(&mut self, state: &State, to: ReplicaId) {
-        let place = &mut self.sending[to.index()];
-        if place.is_none() && state.is_whole() {
-            *place = Some(Sending { capture: state.capture(), slot: state.next() });
+        if state.is_whole() && self.sending.iter().all(|sending| sending.to != to) {
+            self.sending.push(Sending { to, capture: state.capture(), slot: state.next() });
         }
     }
 
     /// Sends one more piece to each replica that is sent a snapshot.
     pub(super) fn continue_sending(&mut self, state: &State, connections: &mut Connections) {
-        for (id, place) in (0..).map(ReplicaId).zip(&mut self.sending) {
-            let Some(sending) = place else { continue };
-            let Some(outbox) = connections.peer_outbox(id) else {
-                // It is gone; it will ask again.
-                *place = None;
-                continue;
-            };
+        let buffer = &mut self.buffer;
+        self.sending.retain_mut(|sending| {
+            // A replica that is gone will ask again.
+            let Some(outbox) = connections.peer_outbox(sending.to) else { return false };
             if outbox.len() > OUTBOX_BYTES_MAX {
-                continue;
+                return true;
             }
-            self.buffer.clear();
-            let progress =
-                state.continue_capture(&mut sending.capture, STEP_BYTES, &mut self.buffer);
+            buffer.clear();
+            let progress = state.continue_capture(&mut sending.capture, STEP_BYTES, buffer);
             let slot = sending.slot.0.to_le_bytes();
-            frame::push(outbox, Kind::Snapshot, &slot, &self.buffer, 0);
-            if progress == Progress::Done {
-                *place = None;
-            }
-        }
+            frame::push(outbox, Kind::Snapshot, &slot, buffer, 0);
+            progress == Progress::More
+        });
     }
 
     /// Sends no more of the snapshots under way; who needs one asks again.
     pub(super) fn stop_sending(&mut self) {
-        self.sending = Default::default();
+        self.sending.clear();
     }
 
     /// Takes in a piece of a snapshot of everything below `slot`. The last one gives the whole,

@@ -1,6 +1,8 @@
 //! The network of a simulated world: connections between machines, and what keeps bytes from
 //! arriving.
 
+use std::iter;
+
 use synod_workloads::Random;
 
 use super::plan::Network as Model;
@@ -230,14 +232,14 @@ impl Network {
         ends.into_iter().flatten().filter_map(|(_, end)| self.shut(end, now)).collect()
     }
 
-    /// A machine sends whole frames.
+    /// A machine sends whole frames; what of them is on its way is posted.
     pub(super) fn send(
         &mut self,
         machine: usize,
         link: LinkId,
         bytes: Vec<u8>,
         now: u64,
-        parcels: &mut Vec<Parcel>,
+        mut post: impl FnMut(Parcel),
     ) {
         let Some(end) = self.end_of(machine, link) else { return };
         let connection = &self.connections[end.connection];
@@ -250,9 +252,8 @@ impl Network {
         if !self.model.datagrams || connection.is_of_client(self.clients_from) {
             self.traffic.sent += 1;
             let (first, second) = self.cut(bytes);
-            parcels.extend(self.dispatch(end, sent_at, whole(first)));
-            if let Some(second) = second {
-                parcels.extend(self.dispatch(end, sent_at, whole(second)));
+            for piece in iter::once(first).chain(second) {
+                self.dispatch(end, sent_at, whole(piece)).map(&mut post);
             }
             return;
         }
@@ -263,7 +264,7 @@ impl Network {
             rest = behind;
             self.traffic.sent += 1;
             for _ in 0..self.copies(end) {
-                parcels.extend(self.dispatch(end, sent_at, whole(frame.to_vec())));
+                self.dispatch(end, sent_at, whole(frame.to_vec())).map(&mut post);
             }
         }
     }

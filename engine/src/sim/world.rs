@@ -15,7 +15,7 @@ use synod_protocols::protocol::{Config, Protocol, Role, Service};
 use synod_protocols::types::{ReplicaId, Time};
 use synod_workloads::{Concern, Random};
 
-use self::events::Events;
+use self::events::{Events, Next};
 use self::processors::Processor;
 use super::disk::SimulatedDisk;
 use super::models::{Clock, Work};
@@ -83,8 +83,6 @@ struct Machine<P: Protocol> {
 
 #[derive(Debug)]
 enum Event {
-    /// A machine's turn, unless it has been put off or brought forward.
-    Turn(usize),
     Parcel(Parcel),
     /// A processor that others wait for is free.
     Free(usize),
@@ -157,7 +155,7 @@ impl<P: Protocol> World<P> {
         let random = |salt| Random::new(plan.seed ^ salt, Concern::World);
         let mut world = Self {
             now: 0,
-            events: Events::default(),
+            events: Events::new(plan.clocks.len()),
             machines: plan.clocks.iter().map(|&clock| Machine::new(clock)).collect(),
             processors: Processor::all(&plan),
             disks_free_at: vec![0; plan.clocks.len()],
@@ -370,7 +368,7 @@ impl<P: Protocol> World<P> {
         let at = at.max(place.busy_until).max(self.now);
         if at < place.turn_at {
             place.turn_at = at;
-            self.schedule(at, Event::Turn(machine));
+            self.events.set_turn(machine, at);
         }
     }
 
@@ -378,24 +376,24 @@ impl<P: Protocol> World<P> {
     pub(crate) fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             let due = if self.failure.is_none() { self.events.pop_until(end) } else { None };
-            let Some((at, event)) = due else {
+            let Some((at, next)) = due else {
                 self.now = self.now.max(end);
                 return false;
             };
             self.now = at;
-            self.handle(event);
+            self.tally.events += 1;
+            match next {
+                // None for a process that has ended since, or waits for its processor already.
+                Next::Turn(machine) if self.machines[machine].turn_at == at => self.claim(machine),
+                Next::Turn(_) => {}
+                Next::Event(event) => self.handle(event),
+            }
         }
         true
     }
 
     fn handle(&mut self, event: Event) {
-        self.tally.events += 1;
         match event {
-            Event::Turn(machine) => {
-                if self.machines[machine].turn_at == self.now {
-                    self.claim(machine);
-                }
-            }
             Event::Free(processor) => self.hand_on(processor),
             Event::Parcel(parcel) => self.receive(parcel),
             Event::Written(machine, life, number) => self.written(machine, life, number),
@@ -442,7 +440,7 @@ impl<P: Protocol> World<P> {
                 }
             },
         };
-        let actions = std::mem::take(&mut machine.port.borrow_mut().outbox);
+        let mut actions = std::mem::take(&mut machine.port.borrow_mut().outbox);
         machine.last_words = last_words;
         let Some(deadline) = deadline else { return self.over(number) };
         let slowness = if machine.slow_processor > 0 { SLOWNESS } else { 1 };
@@ -464,10 +462,11 @@ impl<P: Protocol> World<P> {
         // What is sent leaves piece by piece: who gets the first begins while the others are sent.
         let send_ns = self.plan.cpu.send_ns * slowness;
         let mut at = end - work.sends * send_ns;
-        for action in actions {
+        for action in actions.drain(..) {
             at += if matches!(action, simulated::Action::Send(..)) { send_ns } else { 0 };
             self.act(number, action, at);
         }
+        self.machines[number].port.borrow_mut().outbox = actions;
         self.turn_by(number, wake);
     }
 
@@ -494,31 +493,29 @@ impl<P: Protocol> World<P> {
     }
 
     fn act(&mut self, machine: usize, action: simulated::Action, at: u64) {
-        let mut parcels = Vec::new();
         match action {
             simulated::Action::Connect(link, to) => {
-                parcels.extend(self.network.connect(
-                    machine,
-                    self.machines[machine].life,
-                    link,
-                    to as usize,
-                    at,
-                ));
+                let life = self.machines[machine].life;
+                let parcel = self.network.connect(machine, life, link, to as usize, at);
+                self.send_parcels(parcel);
             }
             simulated::Action::Send(link, bytes) => {
-                self.network.send(machine, link, bytes, at, &mut parcels);
+                let Self { network, events, now, .. } = self;
+                network.send(machine, link, bytes, at, |parcel| {
+                    events.push(parcel.at.max(*now), Event::Parcel(parcel));
+                });
             }
             simulated::Action::Close(link) => {
-                parcels.extend(self.network.close(machine, link, at));
+                let parcel = self.network.close(machine, link, at);
+                self.send_parcels(parcel);
             }
             simulated::Action::Write(write) => self.write(machine, write, at),
         }
-        self.send_parcels(parcels);
     }
 
     // The network.
 
-    fn send_parcels(&mut self, parcels: Vec<Parcel>) {
+    fn send_parcels(&mut self, parcels: impl IntoIterator<Item = Parcel>) {
         for parcel in parcels {
             self.schedule(parcel.at, Event::Parcel(parcel));
         }
@@ -539,7 +536,7 @@ impl<P: Protocol> World<P> {
                     self.arrive(to, Arrival::Accepted(link));
                     self.network.accept(end, life, link, self.now)
                 };
-                self.send_parcels(answer.into_iter().collect());
+                self.send_parcels(answer);
             }
             Content::Arrival(arrival) if parcel.life == life => self.arrive(to, arrival),
             Content::Arrival(_) => {}
@@ -622,17 +619,13 @@ impl<P: Protocol> Machine<P> {
 
     /// What its process has done in this life.
     fn done(&self) -> Work {
+        let nothing = Work::default();
         match &self.process {
             Process::Replica(node) => {
-                let counters = node.counters();
-                Work {
-                    commands: counters.commands,
-                    messages: counters.messages_sent + counters.messages_received,
-                    ..Work::default()
-                }
+                Work { commands: node.commands(), messages: node.messages(), ..nothing }
             }
-            Process::Load(load) => Work { operations: load.completed(), ..Work::default() },
-            Process::Nothing => Work::default(),
+            Process::Load(load) => Work { operations: load.completed(), ..nothing },
+            Process::Nothing => nothing,
         }
     }
 }

@@ -182,7 +182,7 @@ impl<P: Protocol> World<P> {
                 Event::End(action, replica) => ends.push((action, replica)),
                 // A slow disk would take minutes.
                 Event::Written(..) => self.events.push(self.now, event),
-                Event::Turn(_) | Event::Free(_) | Event::Parcel(_) | Event::Fault(_) => {
+                Event::Free(_) | Event::Parcel(_) | Event::Fault(_) => {
                     self.events.push(at, event);
                 }
             }
