@@ -9,9 +9,10 @@ mod faults;
 mod gates;
 mod machine;
 mod measure;
+mod progress;
 mod simulated;
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use self::ceiling::Ceiling;
 use self::faults::{Moment, Schedule};
 use self::machine::{Edges, Machine};
 use self::measure::Observed;
+use self::progress::ProgressLine;
 use self::simulated::Simulate;
 use crate::cluster::orders::Status;
 use crate::cluster::{self, Cluster, Placed, Places};
@@ -103,8 +105,9 @@ pub fn run(workload: &Workload, options: &Options) -> Result<Outcome, String> {
     let folder = RunFolder::create(&options.runs, &date, &workload.name, &yaml)
         .map_err(|error| error.to_string())?;
     let mut complete = true;
+    let progress = ProgressLine::new(options.progress);
     let ceiling = if options.limits && !options.simulated {
-        measure_ceiling(workload, options)?
+        measure_ceiling(workload, &progress)?
     } else {
         None
     };
@@ -116,12 +119,13 @@ pub fn run(workload: &Workload, options: &Options) -> Result<Outcome, String> {
             }
             let part =
                 folder.create_part(&protocol.label, repeat).map_err(|error| error.to_string())?;
-            let single = Single { workload, protocol, repeat, options, part: &part };
+            let single =
+                Single { workload, protocol, repeat, options, part: &part, progress: &progress };
             let (mut result, whole) = single.run()?;
             if let Some(ceiling) = &ceiling {
                 single.tell("measuring the limit of the log");
                 result.limits = ceiling.beside(workload, &result)?;
-                single.tell("");
+                progress.tell("");
             }
             complete &= whole;
             summary.results.push(result);
@@ -143,12 +147,13 @@ pub fn forecast(workload: &Workload, protocol: &ProtocolChoice) -> Result<Latenc
 }
 
 /// What the machine allows where three replicas and the load generator will be.
-fn measure_ceiling(workload: &Workload, options: &Options) -> Result<Option<Ceiling>, String> {
+fn measure_ceiling(
+    workload: &Workload,
+    progress: &ProgressLine,
+) -> Result<Option<Ceiling>, String> {
     let replicas = usize::from(workload.cluster.replicas);
     let placed = cluster::place(workload, replicas, &cluster::processors());
-    if options.progress && io::stderr().is_terminal() {
-        eprint!("\r\x1b[2Kmeasuring what this machine allows");
-    }
+    progress.tell("measuring what this machine allows");
     // Each measurement makes and removes a folder of its own, on the disk that the logs are on.
     let disk = workload.cluster.data.clone().unwrap_or_else(std::env::temp_dir);
     cluster::private_folder(&disk)
@@ -174,6 +179,7 @@ struct Single<'a> {
     repeat: u32,
     options: &'a Options,
     part: &'a PartFolder,
+    progress: &'a ProgressLine,
 }
 
 /// The threads that load the cluster and write down what happens.
@@ -239,7 +245,7 @@ impl Single<'_> {
             verdict,
         });
         self.keep(&ran.written, &result)?;
-        self.tell("");
+        self.progress.tell("");
         Ok((result, whole))
     }
 
@@ -455,11 +461,18 @@ impl Single<'_> {
     }
 
     fn tell_phase(&self, start_ns: u64, now_ns: u64, completed: u64) {
+        self.progress.tell_often(|| {
+            let phase = self.phase(start_ns, now_ns);
+            self.line(&format!("{phase}, {completed} operations"))
+        });
+    }
+
+    fn phase(&self, start_ns: u64, now_ns: u64) -> String {
         let phases = &self.workload.phases;
         let at = now_ns.saturating_sub(start_ns);
         let seconds = |ns: u64| ns as f64 / 1e9;
         let measuring = phases.warm_up_ns..phases.warm_up_ns + phases.measure_ns;
-        let phase = if start_ns == 0 {
+        if start_ns == 0 {
             "writing all keys".to_owned()
         } else if at < phases.warm_up_ns {
             format!("warming up, {:.1} of {:.1} s", seconds(at), seconds(phases.warm_up_ns))
@@ -468,22 +481,15 @@ impl Single<'_> {
             format!("measuring, {:.1} of {:.1} s", seconds(measured), seconds(phases.measure_ns))
         } else {
             "cooling down".to_owned()
-        };
-        self.tell(&format!("{phase}, {completed} operations"));
+        }
     }
 
     fn tell(&self, what: &str) {
-        if !self.options.progress || !io::stderr().is_terminal() {
-            return;
-        }
-        let line = if what.is_empty() {
-            String::new()
-        } else {
-            format!("{} (run {}): {what}", self.protocol.label, self.repeat + 1)
-        };
-        // Progress that cannot be shown is no reason to end a run.
-        let _not_shown =
-            write!(io::stderr(), "\r\x1b[2K{line}").and_then(|()| io::stderr().flush());
+        self.progress.tell(&self.line(what));
+    }
+
+    fn line(&self, what: &str) -> String {
+        format!("{} (run {}): {what}", self.protocol.label, self.repeat + 1)
     }
 }
 

@@ -29,11 +29,12 @@ pub fn empty_histogram<C: hdrhistogram::Counter>() -> Histogram<C> {
 /// Buckets of one width, in powers of two: half of those that three digits need, because the other
 /// half would be covered by narrower ones.
 const HALF_BITS: u32 = 10;
-/// Buckets up to that of [`LATENCY_NS_MAX`].
-const BUCKETS: usize = bucket_of(LATENCY_NS_MAX) + 1;
+/// Buckets up to that of [`LATENCY_NS_MAX`], and so many more that they make whole groups.
+const BUCKETS: usize = (bucket_of(LATENCY_NS_MAX) + 1).next_multiple_of(GROUP_BUCKETS);
 
-/// Buckets that are looked at together.
+/// Buckets that lie together. Almost all groups stay empty, and are known to be.
 const GROUP_BUCKETS: usize = 128;
+const GROUPS: usize = BUCKETS / GROUP_BUCKETS;
 
 /// The bucket of a latency, as an HdrHistogram of three digits has it: the leading eleven bits say
 /// which among those of a width, and how many bits follow says which width.
@@ -56,6 +57,8 @@ const fn latency_of(bucket: usize) -> u64 {
 struct Counts {
     /// One kind after the other.
     buckets: Box<[u32; KINDS * BUCKETS]>,
+    /// Groups in which something was counted.
+    occupied: [bool; KINDS * GROUPS],
     above: [u64; KINDS],
 }
 
@@ -63,11 +66,35 @@ impl Counts {
     fn new() -> Self {
         // From a vector of plain numbers, because its zeros take no memory before they are counted in.
         let buckets = vec![0; KINDS * BUCKETS].into_boxed_slice();
-        Self { buckets: buckets.try_into().expect("as many as it says"), above: [0; KINDS] }
+        let buckets = buckets.try_into().expect("as many as it says");
+        Self { buckets, occupied: [false; KINDS * GROUPS], above: [0; KINDS] }
     }
 
-    fn of(&self, kind: Kind) -> &[u32] {
-        &self.buckets[kind as usize * BUCKETS..][..BUCKETS]
+    #[inline]
+    fn count(&mut self, kind: Kind, latency_ns: u64) {
+        let place = kind as usize * BUCKETS + bucket_of(latency_ns);
+        self.buckets[place] = self.buckets[place].saturating_add(1);
+        self.occupied[place / GROUP_BUCKETS] = true;
+    }
+
+    /// The occupied groups of a kind: where the first bucket of each lies among those of the kind, and
+    /// its counts.
+    fn groups(&self, kind: Kind) -> impl Iterator<Item = (usize, &[u32])> {
+        let first = kind as usize * GROUPS;
+        let occupied = (0..GROUPS).filter(move |group| self.occupied[first + group]);
+        occupied.map(move |group| {
+            let start = (first + group) * GROUP_BUCKETS;
+            (group * GROUP_BUCKETS, &self.buckets[start..start + GROUP_BUCKETS])
+        })
+    }
+
+    fn clear(&mut self) {
+        for (group, occupied) in self.occupied.iter_mut().enumerate() {
+            if std::mem::take(occupied) {
+                self.buckets[group * GROUP_BUCKETS..][..GROUP_BUCKETS].fill(0);
+            }
+        }
+        self.above = [0; KINDS];
     }
 }
 
@@ -96,21 +123,15 @@ impl LatencyRecorder {
         if latency_ns > LATENCY_NS_MAX {
             self.record_above(kind);
         } else {
-            self.count(kind, latency_ns.max(1));
+            self.current.count(kind, latency_ns.max(1));
         }
-    }
-
-    #[inline]
-    fn count(&mut self, kind: Kind, latency_ns: u64) {
-        let count = &mut self.current.buckets[kind as usize * BUCKETS + bucket_of(latency_ns)];
-        *count = count.saturating_add(1);
     }
 
     #[cold]
     fn record_above(&mut self, kind: Kind) {
         let above = &mut self.current.above[kind as usize];
         *above = above.wrapping_add(1);
-        self.count(kind, LATENCY_NS_MAX);
+        self.current.count(kind, LATENCY_NS_MAX);
     }
 
     /// Ends the interval at `now_ns` and begins the next. Takes fresh memory only if the writer is
@@ -142,10 +163,7 @@ pub struct Interval {
 impl Interval {
     /// The latencies of one kind that occurred, rounded down to three digits, with their counts.
     pub fn latencies_ns(&self, kind: Kind) -> impl Iterator<Item = (u64, u32)> {
-        // Almost all buckets are empty, and many can be seen to be at once.
-        let groups = self.counts.of(kind).chunks(GROUP_BUCKETS).enumerate();
-        let groups = groups.filter(|(_, group)| group.iter().fold(0, |any, count| any | count) > 0);
-        let counts = groups.flat_map(|(index, group)| (index * GROUP_BUCKETS..).zip(group));
+        let counts = self.counts.groups(kind).flat_map(|(first, group)| (first..).zip(group));
         counts.filter(|&(_, &count)| count > 0).map(|(bucket, &count)| (latency_of(bucket), count))
     }
 
@@ -165,12 +183,10 @@ impl Interval {
         self.counts.above[kind as usize]
     }
 
-    /// Empties it, so that its recorder can use the memory again. The work of half a MiB: for the
-    /// writer thread.
+    /// Empties it, so that its recorder can use the memory again: work for the writer thread.
     #[must_use]
     pub fn clear(mut self) -> Spare {
-        self.counts.buckets.fill(0);
-        self.counts.above = [0; KINDS];
+        self.counts.clear();
         Spare(self.counts)
     }
 }
@@ -228,7 +244,8 @@ impl LatencyTotals {
     #[must_use]
     pub fn overall(&self) -> Histogram<u64> {
         let mut overall = empty_histogram();
-        for histogram in &self.by_kind {
+        // Each has a hundred kilobytes, and most kinds are those of other workloads.
+        for histogram in self.by_kind.iter().filter(|histogram| !histogram.is_empty()) {
             overall.add(histogram).expect("all histograms have the same bounds");
         }
         overall
@@ -236,7 +253,7 @@ impl LatencyTotals {
 
     /// Forgets everything, to begin the next second.
     pub fn clear(&mut self) {
-        for histogram in &mut self.by_kind {
+        for histogram in self.by_kind.iter_mut().filter(|histogram| !histogram.is_empty()) {
             histogram.reset();
         }
         self.above = [0; KINDS];

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub fn write(
         hlogs: files
             .hlogs
             .iter()
-            .map(|path| HlogWriter::new(File::create(path)?, files.began))
+            .map(|path| HlogWriter::new(BufWriter::new(File::create(path)?), files.began))
             .collect::<io::Result<_>>()?,
         seconds: Seconds::new(files.hlogs.len()),
         measured: LatencyTotals::default(),
@@ -78,7 +78,7 @@ pub fn write(
 
 struct Writer {
     history: HistoryWriter,
-    hlogs: Vec<HlogWriter<File>>,
+    hlogs: Vec<HlogWriter<BufWriter<File>>>,
     seconds: Seconds,
     measured: LatencyTotals,
 }
@@ -111,17 +111,20 @@ struct Seconds {
     open: VecDeque<(LatencyTotals, Second)>,
     /// For each thread the second that it added to last.
     reached: Vec<usize>,
+    /// Memory for the next one.
+    spare: Vec<LatencyTotals>,
 }
 
 impl Seconds {
     fn new(threads: usize) -> Self {
-        Self { over: Vec::new(), open: VecDeque::new(), reached: vec![0; threads] }
+        let (over, open, spare) = (Vec::new(), VecDeque::new(), Vec::new());
+        Self { over, open, reached: vec![0; threads], spare }
     }
 
     fn add(&mut self, timed: &Timed) {
         let place = timed.second - self.over.len();
-        if self.open.len() <= place {
-            self.open.resize_with(place + 1, Default::default);
+        while self.open.len() <= place {
+            self.open.push_back((self.spare.pop().unwrap_or_default(), Second::default()));
         }
         let (latencies, second) = &mut self.open[place];
         latencies.add(&timed.interval);
@@ -135,12 +138,14 @@ impl Seconds {
     }
 
     fn close_first(&mut self) {
-        let Some((latencies, mut second)) = self.open.pop_front() else { return };
+        let Some((mut latencies, mut second)) = self.open.pop_front() else { return };
         let overall = latencies.overall();
         second.ops = overall.len();
         second.p50_ns = overall.value_at_quantile(0.5);
         second.p99_ns = overall.value_at_quantile(0.99);
         self.over.push(second);
+        latencies.clear();
+        self.spare.push(latencies);
     }
 
     fn finish(mut self) -> Vec<Second> {
