@@ -36,7 +36,7 @@ pub struct Config {
 }
 
 /// Parameters that a protocol has at most.
-pub const PARAMETERS_MAX: usize = 8;
+pub const PARAMETERS_MAX: usize = 9;
 
 /// One knob of a protocol, as the workload file shows it.
 #[derive(Clone, Copy, Debug)]
@@ -248,6 +248,11 @@ pub trait Protocol: Sized {
         Doubt::default()
     }
 
+    /// What this replica keeps for others. Protocols with hinted handoff (Dynamo) have such writes.
+    fn hints(&self) -> Hints {
+        Hints::default()
+    }
+
     /// What this replica is now, for people and for faults that aim at a role.
     fn role(&self) -> Role;
 }
@@ -263,6 +268,17 @@ pub struct Doubt {
     pub total_ns: u64,
     /// The longest of them.
     pub longest_ns: u64,
+}
+
+/// Writes that a replica took in the place of another, which was not there, until that one has them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Hints {
+    /// Kept now.
+    pub kept: usize,
+    /// Taken in this life, or read back at its start.
+    pub taken: u64,
+    /// Handed off to whom they were meant for in this life, and dropped.
+    pub handed_off: u64,
 }
 
 /// What a replica is in its group.

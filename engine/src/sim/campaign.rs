@@ -68,7 +68,7 @@ pub struct Totals {
 }
 
 /// States that a campaign must reach to be worth something.
-pub const RARE: [&str; 11] = [
+pub const RARE: [&str; 12] = [
     "leader elected again",
     "snapshot installed from a peer",
     "log replayed",
@@ -80,10 +80,11 @@ pub const RARE: [&str; 11] = [
     "frame lost",
     "frame doubled",
     "bytes held back by a partition",
+    "hint handed off",
 ];
 
 fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
-    let Counters { repeated, busy, .. } = tally.counters;
+    let Counters { repeated, busy, handoffs, .. } = tally.counters;
     [
         seen.elections > 1,
         seen.installs > 0,
@@ -96,6 +97,7 @@ fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
         tally.traffic.lost > 0,
         tally.traffic.doubled > 0,
         tally.traffic.held > 0,
+        handoffs > 0,
     ]
 }
 

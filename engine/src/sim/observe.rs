@@ -15,8 +15,8 @@ use std::fmt;
 
 use synod_protocols::command::Status;
 use synod_protocols::protocol::{
-    Config, Conflict, Consistency, Context, Doubt, Input, Parameter, Protocol, Reads, Register,
-    Role, Service,
+    Config, Conflict, Consistency, Context, Doubt, Hints, Input, Parameter, Protocol, Reads,
+    Register, Role, Service,
 };
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
 
@@ -247,6 +247,10 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn doubt(&self) -> Doubt {
         self.protocol.doubt()
+    }
+
+    fn hints(&self) -> Hints {
+        self.protocol.hints()
     }
 }
 

@@ -324,7 +324,27 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>()
+        plan.aged().with_patience_for::<P>().ringed::<P>()
+    }
+
+    /// Where keys may be held by some replicas only, they often are, with others to stand in.
+    fn ringed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x51099, Concern::World);
+        let has_copies = P::PARAMETERS.iter().any(|parameter| parameter.name == "copies");
+        if !has_copies || self.replicas == 1 || !chance(random, 40) {
+            return self;
+        }
+        let copies = 1 + random.below(u64::from(self.replicas) - 1);
+        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
+            match parameter.name {
+                "copies" => *place = copies,
+                "votes" => *place = 0,
+                "read_quorum" | "write_quorum" => *place = random.below(copies + 1),
+                "sloppy" => *place = u64::from(chance(random, 70)),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
@@ -394,13 +414,18 @@ impl Plan {
     }
 
     /// A parameter that counts replicas is a quorum. Where replicas have votes, it counts those, and
-    /// 0 is a majority of them: then a quorum is as small as it can be, and as large as it must be.
+    /// 0 is a majority of them: then a quorum is as small as it can be, and as large as it must be. Where
+    /// some hold a key, all others may be there and of no use, but for sloppy quorums.
     fn quorums<P: Protocol>(&self) -> impl Iterator<Item = usize> {
         let replicas = usize::from(self.replicas);
-        let weighted = P::PARAMETERS.iter().position(|parameter| parameter.name == "votes");
-        let votes = weighted.map(|place| {
-            Votes::read(self.parameters[place], replicas).expect("the parameters fit together")
-        });
+        let value = |name| {
+            let place = P::PARAMETERS.iter().position(|parameter| parameter.name == name);
+            place.map(|place| self.parameters[place])
+        };
+        let votes = value("votes")
+            .map(|digits| Votes::read(digits, replicas).expect("the parameters fit together"));
+        let copies = value("copies").filter(|&copies| copies > 0);
+        let is_sloppy = value("sloppy") == Some(1);
         P::PARAMETERS
             .iter()
             .zip(self.parameters)
@@ -409,9 +434,13 @@ impl Plan {
             .flat_map(move |(_, value)| match votes {
                 None => [usize::try_from(value).expect("few"); 2],
                 Some(votes) => {
-                    let needed = if value == 0 { votes.total() / 2 + 1 } else { value };
+                    let total = copies.unwrap_or_else(|| votes.total());
+                    let needed = if value == 0 { total / 2 + 1 } else { value };
                     let (fewest, most) = votes.replicas(replicas, needed);
-                    [fewest, most]
+                    let useless = copies
+                        .filter(|_| !is_sloppy)
+                        .map_or(0, |copies| replicas - usize::try_from(copies).expect("few"));
+                    [fewest, most + useless]
                 }
             })
     }
@@ -441,6 +470,10 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Default::Fixed(value) => value,
                 protocol::Default::Majority => u64::from(replicas / 2 + 1),
             };
+            if ["copies", "sloppy"].contains(&parameter.name) {
+                // They are drawn together, apart from all others.
+                continue;
+            }
             let other = match parameter.unit {
                 protocol::Unit::Duration => default / 4 + random.below(2 * default),
                 protocol::Unit::Count if parameter.name == "votes" => {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use synod_protocols::command::{Command, Op, SEQUENCE_MAX, SessionId};
 use synod_protocols::protocol::{Input, Protocol, Service};
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
 
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
+use crate::holders::Holders;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
-use crate::replica::{Answer, Output, Packet, Replica};
+use crate::replica::{Answer, Life, Output, Packet, Replica};
 use crate::weaker;
 
 /// Operations that every client must finish after the faults end.
@@ -20,6 +22,9 @@ const OPERATIONS_AFTER: usize = 3;
 const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
 /// How long the replicas may then take to agree.
 const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
+/// How often each key is then read, and how long that may take, with what it mends.
+const READS_OF_EACH: u32 = 20;
+const READ_NS: u64 = 10 * MILLISECOND;
 
 /// The first byte of `Accept` of classic Paxos.
 const ACCEPT_OF_PAXOS: u8 = 3;
@@ -51,6 +56,8 @@ pub(crate) struct Summary {
     pub(crate) crashes: u64,
     pub(crate) snapshots: u64,
     pub(crate) checkpoints: u64,
+    /// Hints that were handed off by those who live in the end.
+    pub(crate) handoffs: u64,
     /// From the end of the faults until every client was done.
     pub(crate) recovery_ns: u64,
 }
@@ -75,6 +82,9 @@ pub(crate) struct Cluster<P: Protocol> {
     summary: Summary,
 }
 
+/// What is said of replicas that should hold the same, and do not.
+const UNLIKE: &str = "the replicas did not come to hold the same";
+
 /// Runs a seed's plan to its end and checks everything.
 pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     let mut cluster = Cluster::<P>::new(plan.clone());
@@ -86,8 +96,12 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     }
     cluster.summary.recovery_ns = cluster.now - plan.faults_ns;
     if !cluster.run_until(cluster.now + SETTLE_NS_MAX, Cluster::settled) {
-        return Err("the replicas did not come to hold the same".into());
+        return Err(UNLIKE.into());
     }
+    if Holders::of::<P>(plan).is_some_and(|holders| !cluster.converges(&holders)) {
+        return Err(UNLIKE.into());
+    }
+    cluster.summary.handoffs = cluster.living().map(|life| life.protocol.hints().handed_off).sum();
     if let Some(Mutation::Records(damage)) = plan.mutation {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
@@ -433,9 +447,28 @@ impl<P: Protocol> Cluster<P> {
         (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
     }
 
+    /// Whether all that hold a key come to hold its newest value, when it is read now and then: what was
+    /// left behind is mended by reads.
+    fn converges(&mut self, holders: &Holders) -> bool {
+        (0..READS_OF_EACH).any(|_| {
+            for key in 0..self.plan.keys {
+                let to = self.any_replica();
+                // Whose answers no client waits for.
+                let (op, sequence, session) = (Op::Get, SEQUENCE_MAX, SessionId::new(1, 0));
+                let mut command = Vec::new();
+                Command { session, sequence, key, op, expected: 0, value: &[] }
+                    .encode(&mut command);
+                self.after(0, Event::Request { to, command });
+            }
+            self.run_until(self.now + self.plan.keys * READ_NS, |_| false);
+            let stores: Vec<_> = self.living().map(|life| &life.store).collect();
+            self.settled() && holders.hold_the_newest(&stores, &self.clients.history)
+        })
+    }
+
     /// Whether all replicas hold the same and no payload more than they may.
     fn settled(&self) -> bool {
-        let mut lives = self.replicas.iter().filter_map(|replica| replica.life.as_ref());
+        let mut lives = self.living();
         let payloads_fit = match P::SERVICE {
             Service::Registers | Service::Transactions => {
                 lives.clone().all(|life| life.arena.held_bytes() == 0)
@@ -451,7 +484,12 @@ impl<P: Protocol> Cluster<P> {
         let first = lives.next().map(|life| &life.store);
         let same =
             P::SERVICE != Service::StateMachine || lives.all(|life| Some(&life.store) == first);
-        payloads_fit && same
+        let nothing_is_owed = self.living().all(|life| life.protocol.hints().kept == 0);
+        payloads_fit && same && nothing_is_owed
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Life<P>> + Clone {
+        self.replicas.iter().filter_map(|replica| replica.life.as_ref())
     }
 }
 

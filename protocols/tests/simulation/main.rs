@@ -10,6 +10,7 @@ mod damage;
 mod disk;
 mod duel;
 mod history;
+mod holders;
 mod misreading;
 mod misreading_raft;
 mod mutants;

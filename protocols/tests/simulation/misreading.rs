@@ -1,6 +1,7 @@
 //! What a broken replica makes of its messages. A protocol that handles a message wrongly is a
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
+mod hints;
 mod paxos;
 mod paxos_commit;
 mod transactions;
@@ -85,6 +86,15 @@ impl<P: Protocol> Replica<P> {
                 let log = zab_log(&self.disk);
                 let me = self.config.id;
                 vec![misread_by_zab(mutation, mail, applied, log, me, packets)]
+            }
+            Some(
+                mutation @ (Mutation::CountsWithoutHint
+                | Mutation::StoresHintsAsOwn
+                | Mutation::DropsHintsEarly
+                | Mutation::HandsOffOverNewer),
+            ) => {
+                let store = &mut self.life.as_mut().expect("only who lives reads").store;
+                hints::misread(mutation, mail, store, packets)
             }
             Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
                 vec![misread_by_registers(mutation, mail)]

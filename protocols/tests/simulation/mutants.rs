@@ -122,6 +122,7 @@ const AGREEMENT: &[Check] = &[Check::Agreement];
 const HISTORY: &[Check] = &[Check::History];
 const SAFETY: &[Check] = &[Check::Agreement, Check::History, Check::Assertion];
 const PROGRESS: &[Check] = &[Check::Progress];
+const CONVERGENCE: &[Check] = &[Check::Convergence];
 
 const UNREPLICATED: &[Row] = &[
     ("answers before the disk", Mutation::SendsEarly, AGREEMENT),
@@ -428,6 +429,19 @@ const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
     ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
 ];
 
+/// What only sloppy quorums bring about.
+const QUORUM_OF_HINTS: &[Row] = &[
+    ("counts a stand-in without a hint", Mutation::CountsWithoutHint, CONVERGENCE),
+    ("stores hints as its own", Mutation::StoresHintsAsOwn, CONVERGENCE),
+    ("drops hints before they arrive", Mutation::DropsHintsEarly, CONVERGENCE),
+    ("hands off over newer values", Mutation::HandsOffOverNewer, CONVERGENCE),
+    ("keeps hints before the disk", Mutation::SendsKindEarly(9), CONVERGENCE),
+    ("takes hints before the disk", Mutation::SendsKindEarly(11), CONVERGENCE),
+    ("forgets hints", Mutation::ForgetsRecords(4), CONVERGENCE),
+    ("checkpoint without hints", Mutation::CheckpointsWithout(4), CONVERGENCE),
+    ("handoffs get lost", Mutation::DropsMessages(10), CONVERGENCE),
+];
+
 /// What only leaders that are cut off, and come back, bring about.
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
@@ -470,6 +484,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();
+    mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();

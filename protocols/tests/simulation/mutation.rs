@@ -117,6 +117,15 @@ pub(crate) enum Mutation {
     /// ABD: tags do not name their writer.
     TagsWithoutWriter,
 
+    /// Quorum: a replica says that it keeps a write for another, and does not.
+    CountsWithoutHint,
+    /// Quorum: a replica stores a write for another as if it were its own.
+    StoresHintsAsOwn,
+    /// Quorum: who keeps hints drops them when they are sent.
+    DropsHintsEarly,
+    /// Quorum: what is handed off takes the place of whatever is there.
+    HandsOffOverNewer,
+
     /// Two-Phase Commit, Paxos Commit: a resource manager that has voted commits at once, and gives its locks back.
     CommitsAlone,
     /// Two-Phase Commit, Paxos Commit: a resource manager that has voted aborts at once, and gives its locks back.

@@ -78,7 +78,43 @@ impl Plan {
             faults_ns: random.between(5, 80) * MILLISECOND,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>().transacting::<P>()
+        plan.shaped::<P>().reading::<P>().transacting::<P>().ringed::<P>(40)
+    }
+
+    /// Quorum: some groups hold each key on a few replicas only, most often with others to stand in.
+    fn ringed<P: Protocol>(mut self, percent: u64) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x51099);
+        if P::NAME != Quorum::NAME || self.replicas == 1 || !random.percent(percent) {
+            return self;
+        }
+        let copies = random.between(1, self.replicas as u64 - 1);
+        let parameters = &mut self.parameters;
+        for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
+            match parameter.name {
+                "copies" => *place = copies,
+                "votes" => *place = 0,
+                "read_quorum" | "write_quorum" => *place = random.below(copies + 1),
+                "sloppy" => *place = u64::from(random.percent(70)),
+                _ => {}
+            }
+        }
+        Quorum::validate(self.replicas, parameters).expect("they fit");
+        self
+    }
+
+    /// Quorum: sloppy quorums, whose writes one replica alone can take, and read repair. There are so many
+    /// keys that later writes of the same seldom hide what became of a hint.
+    pub(crate) fn sloppy(mut self) -> Self {
+        self.replicas = self.replicas.max(2);
+        self.keys = 40;
+        self = self.ringed::<Quorum>(100);
+        for (place, parameter) in self.parameters.iter_mut().zip(Quorum::PARAMETERS) {
+            match parameter.name {
+                "sloppy" | "read_repair" | "write_quorum" => *place = 1,
+                _ => {}
+            }
+        }
+        self
     }
 
     /// All transactions are checked together, which only so many can be; replicas need each other, so

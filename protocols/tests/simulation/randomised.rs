@@ -35,10 +35,15 @@ fn seeds(default: u64) -> u64 {
 
 /// Runs many seeds and shows, on the standard output of the test, what they amounted to.
 fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
+    campaign_of::<P>(count, Plan::draw::<P>)
+}
+
+/// The same with other plans for the seeds.
+fn campaign_of<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
     let mut failures = Vec::new();
     let mut summaries = Vec::new();
     for seed in 0..seeds(count) {
-        let plan = Plan::draw::<P>(seed);
+        let plan = draw(seed);
         match outcome::<P>(&plan) {
             Ok(summary) => summaries.push(summary),
             Err(failure) => failures.push(format!("seed {seed}: {failure}\n{plan:?}")),
@@ -47,7 +52,7 @@ fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
     let total = |count: fn(&Summary) -> u64| summaries.iter().map(count).sum::<u64>();
     println!(
         "{}: {} seeds, {} steps, {} operations and {} of unknown outcome, {} crashes, \
-         {} snapshots, {} checkpoints, recovery {} ms at most",
+         {} snapshots, {} checkpoints, {} handoffs, recovery {} ms at most",
         P::NAME,
         seeds(count),
         total(|summary| summary.steps),
@@ -56,6 +61,7 @@ fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
         total(|summary| summary.crashes),
         total(|summary| summary.snapshots),
         total(|summary| summary.checkpoints),
+        total(|summary| summary.handoffs),
         summaries.iter().map(|summary| summary.recovery_ns).max().unwrap_or(0) / 1_000_000,
     );
     let shown = failures.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("\n\n");
@@ -75,7 +81,15 @@ fn abd_survives_its_faults() {
 
 #[test]
 fn quorum_survives_its_faults() {
-    campaign::<Quorum>(1_000);
+    let summaries = campaign::<Quorum>(1_000);
+    assert!(summaries.iter().any(|summary| summary.handoffs > 0), "no hint was ever handed off");
+}
+
+#[test]
+fn sloppy_quorums_survive_their_faults() {
+    let summaries = campaign_of::<Quorum>(1_000, |seed| Plan::draw::<Quorum>(seed).sloppy());
+    let with_handoffs = summaries.iter().filter(|summary| summary.handoffs > 0).count();
+    assert!(with_handoffs > summaries.len() / 4, "hints were handed off in {with_handoffs} runs");
 }
 
 #[test]
