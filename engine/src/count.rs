@@ -73,6 +73,8 @@ pub struct Question<'a> {
     pub parameters: &'a str,
     /// Replicas of the cluster.
     pub replicas: u8,
+    /// How many of them have no vote.
+    pub observers: u8,
     /// The kind of operation, as a mix has it.
     pub operation: &'a str,
     /// Whether in virtual time or on the engine.
@@ -119,14 +121,14 @@ impl Question<'_> {
     }
 
     fn run(&self, links: &str) -> Result<ProtocolResult, String> {
-        let Self { protocol, replicas, operation, simulated, .. } = *self;
+        let Self { protocol, replicas, observers, operation, simulated, .. } = *self;
         let catalog = registry::catalog();
         let parameters = self.parameters(&catalog)?;
         // A transaction writes a key of each replica.
         let keys = if operation == "transaction" { replicas } else { 1 };
         let yaml = format!(
             "name: count\n\
-             cluster: {{ replicas: {replicas}, durability: group, log: {LOG}, wait: block{links} }}\n\
+             cluster: {{ replicas: {replicas}, observers: {observers}, durability: group, log: {LOG}, wait: block{links} }}\n\
              protocols: [{{ {protocol}: {{ {parameters} }} }}]\n\
              load: {{ clients: 1, connections: 1, keys: {{ count: {keys} }}, \
              transaction: {{ reads: 0, writes: {replicas} }}, \

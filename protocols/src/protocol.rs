@@ -24,6 +24,9 @@ pub struct Config {
     pub id: ReplicaId,
     /// The number of replicas in the group, `1..=REPLICAS_MAX`.
     pub replicas: usize,
+    /// How many of them, the last ones, follow and have no vote; fewer than there are replicas. Zero for
+    /// protocols without [`Protocol::OBSERVERS`].
+    pub observers: usize,
     /// Batches in flight at most, at least 1.
     pub window: usize,
     /// Bytes of agreed batches that a replica keeps for those who lag behind.
@@ -186,6 +189,9 @@ pub trait Protocol: Sized {
     /// Replicas that it can use; a larger cluster runs it on so many.
     const REPLICAS_MAX: usize = REPLICAS_MAX;
 
+    /// Whether it knows replicas that follow and have no vote ([`Config::observers`]).
+    const OBSERVERS: bool = false;
+
     /// What replicas say to each other, at most 64 bytes encoded. Command bytes travel beside it.
     type Message: Wire + Copy + Debug;
     /// One fact that must survive a crash: a promise, an accepted slot.
@@ -286,7 +292,7 @@ pub struct Hints {
 pub enum Role {
     /// Takes requests and decides their order.
     Leader,
-    /// Follows a leader.
+    /// Follows a leader, with a vote or without.
     Follower,
     /// Trying to become the leader.
     Candidate,

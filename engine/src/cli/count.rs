@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Replicas of the cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     replicas: u8,
+    /// How many of them, the last ones, follow and have no vote.
+    #[arg(long, default_value_t = 0)]
+    observers: u8,
     /// Kinds of operations, each counted by itself.
     #[arg(long, value_delimiter = ',', default_values = ["put", "get"])]
     operations: Vec<String>,
@@ -27,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn count(arguments: &Arguments) -> ExitCode {
-    let Arguments { protocol, with, replicas, operations, simulated } = arguments;
+    let Arguments { protocol, with, replicas, observers, operations, simulated } = arguments;
     let worlds = [(true, "simulator"), (false, "engine")];
     let mut rows = Vec::new();
     for operation in operations {
@@ -36,6 +39,7 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
                 protocol,
                 parameters: with,
                 replicas: *replicas,
+                observers: *observers,
                 operation,
                 simulated: virtually,
             };
@@ -52,7 +56,9 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
         }
     }
     let header = ["operation", "on the", "messages", "delays", "forced writes"];
-    println!("{protocol}, {replicas} replicas, one operation at a time");
+    let without_vote =
+        if *observers > 0 { format!(", {observers} of them observers") } else { String::new() };
+    println!("{protocol}, {replicas} replicas{without_vote}, one operation at a time");
     print!("{}", grid(header.map(str::to_owned).to_vec(), rows.into_iter()));
     println!(
         "\nMessages are those between replicas; delays count the way from the client and back."

@@ -161,6 +161,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const SERVICE: Service = P::SERVICE;
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
     const REPAIRS: bool = P::REPAIRS;
+    const OBSERVERS: bool = P::OBSERVERS;
 
     type Message = P::Message;
     type Record = P::Record;

@@ -34,6 +34,8 @@ pub struct Plan {
     pub groups: usize,
     /// Replicas in a group.
     pub replicas: u8,
+    /// How many of them, the last ones, have no vote.
+    pub observers: u8,
     /// The protocol's own parameters.
     pub parameters: [u64; PARAMETERS_MAX],
     /// Batches in flight.
@@ -275,6 +277,7 @@ impl Plan {
             seed,
             groups: 1,
             replicas,
+            observers: 0,
             parameters: draw_parameters::<P>(random, replicas),
             window: 1 << random.below(7),
             batch_ops_max: 1 << random.below(6),
@@ -324,7 +327,17 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>().ringed::<P>()
+        plan.aged().with_patience_for::<P>().ringed::<P>().observed::<P>()
+    }
+
+    /// Some clusters have observers.
+    fn observed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0b5e, Concern::World);
+        if P::OBSERVERS && self.replicas > 1 && chance(random, 40) {
+            self.observers =
+                1 + u8::try_from(random.below(u64::from(self.replicas) / 2)).expect("few");
+        }
+        self
     }
 
     /// Where keys may be held by some replicas only, they often are, with others to stand in.
@@ -398,7 +411,9 @@ impl Plan {
     /// The largest of the protocol's quorums, or a majority.
     #[must_use]
     pub fn quorum_max<P: Protocol>(&self) -> usize {
-        self.quorums::<P>().max().unwrap_or_else(|| self.majority::<P>())
+        // Those without a vote may all be among those that are there.
+        let majority = || self.majority::<P>() + usize::from(self.observers);
+        self.quorums::<P>().max().unwrap_or_else(majority)
     }
 
     /// The smallest of the protocol's quorums, or a majority.
@@ -409,8 +424,8 @@ impl Plan {
 
     /// Replicas without which nothing goes on: all that hold keys of their own.
     fn majority<P: Protocol>(&self) -> usize {
-        let replicas = usize::from(self.replicas);
-        if P::SERVICE == Service::Transactions { replicas } else { replicas / 2 + 1 }
+        let voters = usize::from(self.replicas - self.observers);
+        if P::SERVICE == Service::Transactions { voters } else { voters / 2 + 1 }
     }
 
     /// A parameter that counts replicas is a quorum. Where replicas have votes, it counts those, and

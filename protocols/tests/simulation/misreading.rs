@@ -2,6 +2,7 @@
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
 mod hints;
+mod observers;
 mod paxos;
 mod paxos_commit;
 mod transactions;
@@ -85,6 +86,10 @@ impl<P: Protocol> Replica<P> {
                 let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 let log = zab_log(&self.disk);
                 let me = self.config.id;
+                if let Some(mails) = observers::misread(mutation, &mail, &self.config, log, packets)
+                {
+                    return mails;
+                }
                 vec![misread_by_zab(mutation, mail, applied, log, me, packets)]
             }
             Some(

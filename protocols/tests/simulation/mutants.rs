@@ -446,6 +446,16 @@ const QUORUM_OF_HINTS: &[Row] = &[
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
 
+/// What only observers bring about.
+const ZAB_OF_OBSERVERS: &[Row] = &[
+    ("votes for an observer", Mutation::VotesForObservers, PROGRESS),
+    ("counts an observer's acknowledgement", Mutation::CountsObservers, AGREEMENT),
+];
+
+/// What only observers that answer gets bring about.
+const ZAB_OF_READING_OBSERVERS: &[Row] =
+    &[("observer serves unsynchronized", Mutation::ObserversServeAtOnce, HISTORY)];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -482,6 +492,11 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
+    // Three voters, who hear each other now and then.
+    let observed = |seed| Plan { replicas: 5, observers: 2, ..Plan::draw::<Zab>(seed * 8 + 2) };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OBSERVERS, observed));
+    let reading = |seed| Plan::draw::<Zab>(seed).observed::<Zab>(100).reading_by::<Zab>(2);
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_READING_OBSERVERS, reading));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();

@@ -106,6 +106,13 @@ pub(crate) enum Mutation {
     /// Zab: a follower that is told to commit the initial history commits all that it has.
     CommitsWhatItHas,
 
+    /// Zab: a replica takes votes for whoever for votes for an observer.
+    VotesForObservers,
+    /// Zab: what an observer acknowledges counts for a voter.
+    CountsObservers,
+    /// Zab: an observer answers gets as soon as they come.
+    ObserversServeAtOnce,
+
     /// ABD: a replica acknowledges writes that it does not store.
     IgnoresWrites,
     /// ABD, quorum: a replica stores what writers write, not what readers write back.

@@ -30,6 +30,7 @@ pub(crate) enum Faults {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) replicas: usize,
+    pub(crate) observers: usize,
     pub(crate) window: usize,
     pub(crate) retain_bytes: u64,
     pub(crate) parameters: [u64; PARAMETERS_MAX],
@@ -60,6 +61,7 @@ impl Plan {
         let plan = Self {
             seed,
             replicas,
+            observers: 0,
             window: random.pick(&[1, 2, 4, 16]),
             retain_bytes: random.pick(&[0, 100, 400, 2_000, 1_000_000]),
             parameters: parameters::<P>(replicas, random),
@@ -78,7 +80,17 @@ impl Plan {
             faults_ns: random.between(5, 80) * MILLISECOND,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>().transacting::<P>().ringed::<P>(40)
+        plan.shaped::<P>().reading::<P>().transacting::<P>().ringed::<P>(40).observed::<P>(40)
+    }
+
+    /// Some groups have observers.
+    pub(crate) fn observed<P: Protocol>(mut self, percent: u64) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0b5e);
+        if P::OBSERVERS && self.replicas > 1 && random.percent(percent) {
+            self.observers =
+                usize::try_from(random.between(1, self.replicas as u64 / 2)).expect("a few");
+        }
+        self
     }
 
     /// Quorum: some groups hold each key on a few replicas only, most often with others to stand in.
@@ -229,8 +241,8 @@ impl Plan {
     }
 
     pub(crate) fn config(&self, id: ReplicaId) -> Config {
-        let Self { replicas, window, retain_bytes, parameters, .. } = *self;
-        Config { id, replicas, window, retain_bytes, parameters, lost: false }
+        let Self { replicas, observers, window, retain_bytes, parameters, .. } = *self;
+        Config { id, replicas, observers, window, retain_bytes, parameters, lost: false }
     }
 }
 
