@@ -1,4 +1,4 @@
-//! The tables of a report, and the same numbers as comma-separated values.
+//! The tables of a report.
 
 use std::fmt::Write as _;
 
@@ -262,51 +262,4 @@ pub(super) fn behind(chart: &Chart) -> String {
         })
         .collect();
     table(&chart.title, &header, &rows)
-}
-
-/// Every result as a line of comma-separated values.
-#[must_use]
-pub fn csv(source: &Source) -> String {
-    let axes = source.suite.as_ref().map_or(&[][..], |suite| &suite.axes);
-    let mut text: String = axes.iter().map(|axis| quoted(&axis.path) + ",").collect();
-    text.push_str(
-        "label,protocol,repeat,replicas,durability,operations,ops_per_second,mean_ns,p50_ns,p90_ns,\
-         p99_ns,p999_ns,max_ns,cpu_seconds_per_million,replica_messages,replica_bytes,log_syncs,sound\n",
-    );
-    for (run, _, result) in source.results() {
-        if let Some(suite) = &source.suite {
-            for (_, value) in suite.settings(run.point) {
-                text.push_str(&(quoted(value) + ","));
-            }
-        }
-        let ProtocolResult { label, protocol, repeat, replicas, durability, counters, .. } = result;
-        let overall = &result.overall;
-        let _infallible = writeln!(
-            text,
-            "{},{protocol},{repeat},{replicas},{durability},{},{:.1},{:.0},{},{},{},{},{},{:.3},{},{},{},{}",
-            quoted(label),
-            overall.count,
-            overall.ops_per_second,
-            overall.mean_ns,
-            overall.p50_ns,
-            overall.p90_ns,
-            overall.p99_ns,
-            overall.p999_ns,
-            overall.max_ns,
-            result.cpu_seconds_per_million().unwrap_or(0.0),
-            counters.replica_messages,
-            counters.replica_bytes,
-            counters.log_syncs,
-            result.is_sound(),
-        );
-    }
-    text
-}
-
-fn quoted(value: &str) -> String {
-    if value.contains([',', '"', '\n']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
-    } else {
-        value.to_owned()
-    }
 }
