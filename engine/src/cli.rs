@@ -228,12 +228,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         svg: Option<PathBuf>,
     },
-    /// Say what is faster, what is slower and what repeats cannot tell: two run folders, or the
+    /// Say what is faster, what is slower and what repeats cannot tell: two runs or suites, or the
     /// protocols of one.
     Compare {
-        /// The first run folder.
+        /// The first folder, of a run or a suite, of which each point is compared.
         first: PathBuf,
-        /// The second run folder; without one, the protocols of the first.
+        /// The second folder; without one, the protocols of the first.
         second: Option<PathBuf>,
         /// Compare also what is unequal or failed a gate, with footnotes.
         #[arg(long)]

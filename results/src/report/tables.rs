@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::chart::Chart;
 use super::source::Source;
 use crate::check::escaped;
-use crate::compare;
+use crate::compare::{self, Points};
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
@@ -70,13 +70,13 @@ fn with_interval(row: &Row, results: &[&ProtocolResult], median: f64, seed: u64)
     }
 }
 
-/// What the repeats can tell of the protocols of a run.
+/// What the repeats can tell of the protocols of a run, or of each point of a suite.
 pub(super) fn findings(source: &Source) -> String {
-    let summary = &source.runs[0].summary;
-    if source.suite.is_some() || by_label(&summary.results).len() < 2 {
+    let points = Points::of(source);
+    let compared = compare::within(&points);
+    if compared.pairs.is_empty() {
         return String::new();
     }
-    let compared = compare::within(summary);
     let rows: Vec<Vec<String>> = compared
         .pairs
         .iter()
