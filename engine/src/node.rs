@@ -21,7 +21,7 @@ use std::fmt;
 
 use synod_protocols::command::{self, CommandLimits};
 use synod_protocols::protocol::{Config, Doubt, Input, Protocol, Role};
-use synod_protocols::types::{ReplicaId, Slot, Time};
+use synod_protocols::types::{Payload, ReplicaId, Slot, Time};
 use synod_protocols::wire::Wire;
 
 use self::body::Body;
@@ -398,9 +398,22 @@ impl<P: Protocol, I: Io> Node<P, I> {
 fn deliver_to_self<P: Protocol, S: Storage>(protocol: &mut P, body: &mut Body<P, S>) {
     while let Some((message, payload)) = body.next_to_self() {
         let from = body.id();
-        protocol.step(Input::Message { from, message, payload }, body);
-        body.release_payload(payload);
+        step_message(protocol, body, from, message, payload);
     }
+}
+
+/// One message, whoever it comes from.
+fn step_message<P: Protocol, S: Storage>(
+    protocol: &mut P,
+    body: &mut Body<P, S>,
+    from: ReplicaId,
+    message: P::Message,
+    payload: Payload,
+) {
+    body.hears(Some(from));
+    protocol.step(Input::Message { from, message, payload }, body);
+    body.hears(None);
+    body.release_payload(payload);
 }
 
 fn receive<P: Protocol, S: Storage>(
@@ -483,8 +496,7 @@ fn take_frame<P: Protocol, S: Storage>(
             let from = ReplicaId(from);
             let Some(payload) = body.receive_payload(frame) else { return Ok(()) };
             body.counters.messages_received += 1;
-            protocol.step(Input::Message { from, message, payload }, body);
-            body.release_payload(payload);
+            step_message(protocol, body, from, message, payload);
             Ok(())
         }
         (Some(Speaker::Replica(from)), Kind::Snapshot) => {

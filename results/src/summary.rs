@@ -94,6 +94,10 @@ pub struct ProtocolResult {
     pub threads: Vec<ThreadUsage>,
     /// What was moved and synced.
     pub counters: Counters,
+    /// For each replica the operations that were answered when its message came: it was the last of
+    /// the quorum.
+    #[serde(default)]
+    pub completed_by: Vec<u64>,
     /// Requests that were sent again.
     pub retries: u64,
     /// Operations that were given up without an answer.

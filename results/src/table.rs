@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::breakdown::Breakdown;
+use crate::breakdown::{Breakdown, last_of_quorums};
 use crate::summary::{Fault, LatencySummary, ProtocolResult, Summary};
 use crate::units;
 
@@ -268,6 +268,9 @@ fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
         let percent = units::figure(limit.percent);
         let _infallible =
             writeln!(text, "  {percent} % of {} ({value} {})", limit.name, limit.unit);
+    }
+    if let Some(words) = last_of_quorums(result) {
+        let _infallible = writeln!(text, "  last of its quorum: {words}");
     }
     for gate in result.failed_gates() {
         let line = format!("  INVALID, not to be compared: {}: {}", gate.name, gate.detail);

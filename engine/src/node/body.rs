@@ -66,6 +66,8 @@ pub(super) struct Body<P: Protocol, S> {
     reads_apart: bool,
     /// Whether gets were answered in this turn from the store as it was then.
     serves: bool,
+    /// Whose message is being handled.
+    hears: Option<ReplicaId>,
     /// From when on the next refusal is told.
     tell_at: Time,
 }
@@ -110,6 +112,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             tell_at: Time(0),
             reads_apart: P::reads(&settings.protocol.parameters) != Reads::Ordered,
             serves: false,
+            hears: None,
             settings,
         }
     }
@@ -243,6 +246,17 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             eprintln!("replica {}: connection refused: {reason} ({total} so far)", self.id());
         }
         self.connections.doom(link);
+    }
+
+    /// Whose message is handled from now on: what is answered meanwhile had waited for it.
+    pub(super) fn hears(&mut self, from: Option<ReplicaId>) {
+        self.hears = from;
+    }
+
+    fn count_completed(&mut self, commands: u64) {
+        if let Some(from) = self.hears {
+            self.counters.completed_by[from.index()] += commands;
+        }
     }
 
     // Requests.
@@ -577,6 +591,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
         if reply && let Some(spent) = self.batches.answer(batch, self.now) {
             let commands = u64::from(batch.commands);
+            self.count_completed(commands);
             self.counters.agreed += commands;
             self.counters.waited_ns += commands * spent.waited_ns;
             self.counters.agreed_ns += commands * spent.agreed_ns;
@@ -638,9 +653,10 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
 
     fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
         let session = SessionId(session);
+        self.counters.commands += 1;
+        self.count_completed(1);
         let value = self.arena.bytes(value);
         let session_index = session.index();
-        self.counters.commands += 1;
         let reply = Reply { sequence, session_index, status, version: tag.0, value };
         self.connections.reply(session.client(), &reply);
     }

@@ -68,7 +68,7 @@ pub fn within(points: &Points) -> Compared<'_> {
 
 impl<'a> Compared<'a> {
     /// Takes in what was found at a point.
-    fn add(&mut self, point: &str, found: Compared<'a>) {
+    fn add(&mut self, point: &str, found: Self) {
         let name = |what: String| if point.is_empty() { what } else { format!("{point}: {what}") };
         self.pairs.extend(found.pairs.into_iter().map(|mut pair| {
             pair.title = name(pair.title);

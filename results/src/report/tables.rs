@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::chart::Chart;
 use super::source::Source;
+use crate::breakdown::last_of_quorums;
 use crate::check::escaped;
 use crate::compare::{self, Points};
 use crate::statistics::bootstrap;
@@ -225,7 +226,15 @@ fn heat_map(source: &Source, suite: &Suite, label: &str, (down, across): (usize,
 
 /// What each operation cost, and how near the limits it came.
 pub(super) fn costs(source: &Source) -> String {
-    let header = ["", "CPU-s/M ops", "messages/op", "bytes/op", "syncs/op", "beside the limit"];
+    let header = [
+        "",
+        "CPU-s/M ops",
+        "messages/op",
+        "bytes/op",
+        "syncs/op",
+        "beside the limit",
+        "last of its quorum",
+    ];
     let number = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), units::figure);
     let rows: Vec<Vec<String>> = source
         .results()
@@ -243,6 +252,7 @@ pub(super) fn costs(source: &Source) -> String {
                 number(result.bytes_per_operation()),
                 number(result.syncs_per_operation()),
                 limit,
+                last_of_quorums(result).unwrap_or_default(),
             ]
         })
         .collect();
