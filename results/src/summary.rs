@@ -94,6 +94,9 @@ pub struct ProtocolResult {
     pub threads: Vec<ThreadUsage>,
     /// What was moved and synced.
     pub counters: Counters,
+    /// The most memory that a replica has had, in bytes, if the kernel said so.
+    #[serde(default)]
+    pub resident_bytes_max: Option<u64>,
     /// For each replica the operations that were answered when its message came: it was the last of
     /// the quorum.
     #[serde(default)]

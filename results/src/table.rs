@@ -47,10 +47,15 @@ pub(crate) const ROWS: [Row; 11] = [
     Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
 ];
 
-/// Rows that only some results have: of protocols that vote on what others decide, how long they held locks
+/// Rows that only some results have: of real runs the memory of the largest replica; of protocols that vote on what others decide, how long they held locks
 /// without knowing the outcome; of loads that go by the clock, the latency without the time in which an
 /// operation waited for a client that could send it; of protocols that order batches, the parts of the mean.
-const MORE_ROWS: [Row; 7] = [
+const MORE_ROWS: [Row; 8] = [
+    Row {
+        name: "memory",
+        figure: |r| r.resident_bytes_max.map(|bytes| bytes as f64),
+        print: units::bytes,
+    },
     Row { name: "in doubt, mean", figure: doubt_ns, print: units::nanoseconds },
     Row {
         name: "  longest",

@@ -207,6 +207,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster.limits.pending_ops", count(1, 16_777_216), "65536", "Operations queued at a replica."),
     key("cluster.limits.connections", count(1, 65_535), "256", "Connections from clients to a replica of one group."),
     key("cluster.limits.sessions", count(1, 16_777_216), "65536", "Sessions that a replica remembers, so that no operation is applied twice."),
+    key("cluster.limits.memory", bytes(16 * MIB, 1024 * GIB), "4GiB", "Resident memory of a replica: one that had more makes the run invalid."),
 
     optional("cluster.links", Kind::Map, "What emulated links between replicas do from the start; by default there are none."),
     key("cluster.links.all", Kind::Map, "", "What each of them does."),

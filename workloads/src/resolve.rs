@@ -65,6 +65,7 @@ fn cluster(settings: &Settings) -> Cluster {
             pending_ops: settings.narrow("cluster.limits.pending_ops"),
             connections: settings.narrow("cluster.limits.connections"),
             sessions: settings.narrow("cluster.limits.sessions"),
+            memory_bytes: settings.integer("cluster.limits.memory"),
         },
         links: settings.has("cluster.links").then(|| Links {
             all: link(settings, "cluster.links.all"),

@@ -111,6 +111,7 @@ fn cluster(cluster: &Cluster) -> Value {
                 ("pending_ops", limits.pending_ops.into()),
                 ("connections", limits.connections.into()),
                 ("sessions", limits.sessions.into()),
+                ("memory", bytes(limits.memory_bytes)),
             ]),
         ),
         ("links", cluster.links.as_ref().map_or(Value::Null, links)),

@@ -241,6 +241,8 @@ pub struct Limits {
     pub connections: u32,
     /// Sessions that a replica remembers for at-most-once.
     pub sessions: u32,
+    /// Resident memory of a replica: a run in which one had more is invalid.
+    pub memory_bytes: u64,
 }
 
 /// One protocol to run.

@@ -79,6 +79,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         threads,
         counters,
         completed_by,
+        resident_bytes_max: observed.edges.resident_bytes_max(),
         retries: sum(|noticed| noticed.retries),
         timeouts: sum(|noticed| noticed.unknown),
         busy: sum(|noticed| noticed.busy),
