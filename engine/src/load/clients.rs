@@ -434,6 +434,7 @@ impl Clients {
     /// The request was not taken: it is sent again after a while.
     pub(super) fn refused(&mut self, index: u32, now: Time) {
         let client = &mut self.clients[index as usize];
+        client.is_sent = false;
         client.repeat_at = now + (REFUSED_NS << client.refusals.min(REFUSED_DOUBLINGS_MAX));
         client.refusals = client.refusals.saturating_add(1);
     }
@@ -463,11 +464,14 @@ impl Clients {
     /// happen.
     pub(super) fn may_repeat(&self, index: u32) -> bool {
         let client = &self.clients[index as usize];
-        client.op == Op::Get || !client.is_sent || client.repeat_at != Time::NEVER
+        client.op == Op::Get || !client.is_sent
     }
 
+    /// The request is on its way: whoever was to send it again need not.
     pub(super) fn set_sent(&mut self, index: u32) {
-        self.clients[index as usize].is_sent = true;
+        let client = &mut self.clients[index as usize];
+        client.is_sent = true;
+        client.repeat_at = Time::NEVER;
     }
 }
 

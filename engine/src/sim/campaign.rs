@@ -305,6 +305,7 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use synod_protocols::abd::Abd;
     use synod_protocols::multi_paxos::MultiPaxos;
     use synod_protocols::paxos::Paxos;
     use synod_protocols::paxos_commit::PaxosCommit;
@@ -321,6 +322,13 @@ mod tests {
     /// clients that gave up while their requests still took slots; replicas that took over slots
     /// which had only just been opened; and a proposer that one had refused and two had never heard.
     const ONCE_FAILED_PAXOS: [u64; 6] = [3, 329, 882, 908, 1413, 855];
+
+    /// Six times a replica that had lost its disk named rounds and tags as in its earlier life; thrice
+    /// a client whose request had been refused sent it twice, once because it had a new connection
+    /// and once because it was time; and two replicas that were damaged at once, of which the disk of
+    /// one could not be read at first.
+    const ONCE_FAILED_ABD: [u64; 10] =
+        [3706, 4229, 7796, 8412, 10_788, 18_889, 11_889, 17_429, 17_672, 7998];
 
     /// A get wrote back that its key had never been written.
     const ONCE_FAILED_QUORUM: [u64; 3] = [86, 89, 107];
@@ -339,6 +347,7 @@ mod tests {
     fn seeds_that_failed_once_pass() {
         assert_pass::<MultiPaxos>(&ONCE_FAILED);
         assert_pass::<Paxos>(&ONCE_FAILED_PAXOS);
+        assert_pass::<Abd>(&ONCE_FAILED_ABD);
         assert_pass::<Quorum>(&ONCE_FAILED_QUORUM);
         assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
     }

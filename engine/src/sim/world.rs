@@ -271,7 +271,6 @@ impl<P: Protocol> World<P> {
         if !self.is_down(machine) {
             return;
         }
-        self.machines[machine].tainted = false;
         let port = self.new_life(machine);
         let settings = self.settings(machine);
         let control = Arc::clone(&self.controls[machine % self.replicas()]);
@@ -291,6 +290,8 @@ impl<P: Protocol> World<P> {
                 let place = &mut self.machines[machine];
                 place.process = Process::Replica(Box::new(node));
                 (place.replayed, place.last_words) = (opened.records, None);
+                // What is wrong with its disk was found now. One that cannot be read yet may hide more.
+                place.tainted = false;
                 self.turn_by(machine, self.now);
             }
             Err(_) if self.machines[machine].disk.is_faulty() => self.repair_later(machine),

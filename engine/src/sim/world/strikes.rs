@@ -80,8 +80,8 @@ impl<P: Protocol> World<P> {
                 machine.disk.wipe();
                 machine.tainted = true;
             }
-            Action::Rot => machine.tainted = machine.disk.rot(&mut self.random),
-            Action::Misdirect => machine.tainted = machine.disk.misdirect(&mut self.random),
+            Action::Rot => machine.tainted |= machine.disk.rot(&mut self.random),
+            Action::Misdirect => machine.tainted |= machine.disk.misdirect(&mut self.random),
             Action::Crash | Action::Isolate | Action::Deafen | Action::Mute | Action::Separate => {}
         }
     }
