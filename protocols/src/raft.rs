@@ -26,19 +26,19 @@
 //!   ([`recovery`]).
 //! * A replica that lost its disk is part of the group again once it has an entry of a term that
 //!   nobody had reached before it asked ([`repair`]).
-//!
 //! * Gets go through the log, or are answered from the leader's store after a round of heartbeats or
 //!   under a lease ([`reads`]).
-//!
-//! Leadership is not handed over, and the group is fixed.
+//! * Leadership is handed over when an administrator asks for it ([`transfer`]). The group is fixed.
 
 mod election;
 mod reads;
 mod recovery;
 mod repair;
 mod replication;
+mod transfer;
 
 use self::reads::Way;
+use self::transfer::Transfer;
 use crate::log::{LOG_SLOTS, Log};
 use crate::protocol::{
     Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
@@ -75,6 +75,8 @@ wire_enum! {
             end: Slot,
             /// The term of its last entry.
             last_log_term: Term,
+            /// Whether the leader has asked it to stand, so that nobody is loyal to that leader.
+            transferred: bool,
         },
         /// The answer.
         RequestVoteReply = 4 {
@@ -136,6 +138,11 @@ wire_enum! {
         /// One of them is.
         RecoveryResponse = 10 {
             /// Its term.
+            term: Term,
+        },
+        /// The leader asks a follower that has all its entries to become the leader at once.
+        TimeoutNow = 11 {
+            /// The leader's term.
             term: Term,
         },
     }
@@ -244,6 +251,8 @@ pub struct Raft {
 
     /// Candidate: whether it still asks whether it would win.
     canvassing: bool,
+    /// Candidate: whether the leader has asked it to stand.
+    transferred: bool,
     /// Candidate: who has said yes.
     votes: Replicas,
 
@@ -253,6 +262,8 @@ pub struct Raft {
     heard: Replicas,
     /// Leader: when to resign unless a majority is heard.
     resign_at: Time,
+    /// Leader: to whom it hands its leadership over.
+    transfer: Option<Transfer>,
 
     /// Follower, candidate: when to become a candidate.
     election_at: Time,
@@ -341,6 +352,7 @@ impl Protocol for Raft {
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
+    const CHANGES: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -400,10 +412,12 @@ impl Protocol for Raft {
             log: Log::new(config.retain_bytes),
             stored: Slot(0),
             canvassing: false,
+            transferred: false,
             votes: Replicas::NONE,
             followers: [Follower::default(); REPLICAS_MAX],
             heard: Replicas::NONE,
             resign_at: Time::NEVER,
+            transfer: None,
             election_at: Time::NEVER,
             loyal_until: Time(0),
             repeat_at: Time::NEVER,
@@ -429,6 +443,7 @@ impl Protocol for Raft {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(change) => self.on_change(change, cx),
         }
         self.serve_reads(cx);
     }
@@ -446,6 +461,9 @@ impl Protocol for Raft {
         // Who is not the leader redirects, which takes no slot.
         if self.role != Role::Leader {
             return 1;
+        }
+        if self.transfer.is_some() {
+            return 0;
         }
         let in_flight = usize::try_from(self.log.end() - self.log.applied()).expect("a few");
         self.window.saturating_sub(in_flight).min(self.log.room())
@@ -527,8 +545,8 @@ impl Raft {
             Message::PreVoteReply { term, vote_granted } => {
                 self.on_pre_vote_reply(from, term, vote_granted, cx);
             }
-            Message::RequestVote { term, end, last_log_term } => {
-                self.on_request_vote(from, term, (last_log_term, end), cx);
+            Message::RequestVote { term, end, last_log_term, transferred } => {
+                self.on_request_vote(from, term, (last_log_term, end), transferred, cx);
             }
             Message::RequestVoteReply { term, vote_granted } => {
                 self.on_request_vote_reply(from, term, vote_granted, cx);
@@ -556,6 +574,7 @@ impl Raft {
             }
             Message::Recovery {} => self.on_recovery(from, cx),
             Message::RecoveryResponse { term } => self.on_recovery_response(from, term, cx),
+            Message::TimeoutNow { term } => self.on_timeout_now(term, cx),
         }
     }
 
@@ -593,6 +612,7 @@ impl Raft {
     fn become_follower<C: Context<Self>>(&mut self, cx: &mut C) {
         if self.role != Role::Follower {
             self.role = Role::Follower;
+            self.transfer = None;
             self.set_election_timer(cx);
         }
     }

@@ -139,6 +139,8 @@ pub struct Lease {
     loyal_since: [Time; REPLICAS_MAX],
     /// Until when nobody else can lead.
     until: Time,
+    /// Whether it was given up.
+    is_over: bool,
     lasts_ns: u64,
 }
 
@@ -148,13 +150,19 @@ impl Lease {
     #[must_use]
     pub fn new(loyal_ns: u64, drift_ppm: u64) -> Self {
         let lasts_ns = lease_ns(loyal_ns, drift_ppm);
-        Self { loyal_since: [Time(0); REPLICAS_MAX], until: Time(0), lasts_ns }
+        Self { loyal_since: [Time(0); REPLICAS_MAX], until: Time(0), is_over: false, lasts_ns }
     }
 
     /// A new reign: nobody has been loyal to it.
     pub fn begin(&mut self) {
         self.loyal_since = [Time(0); REPLICAS_MAX];
         self.until = Time(0);
+        self.is_over = false;
+    }
+
+    /// Gives the lease up until the reign ends: somebody else may lead from now on.
+    pub fn give_up(&mut self) {
+        self.is_over = true;
     }
 
     /// `from` has answered the heartbeat that `leader` sent at `sent`, so it is loyal until long after.
@@ -183,7 +191,7 @@ impl Lease {
     /// Whether nobody else can lead now.
     #[must_use]
     pub fn holds(&self, now: Time) -> bool {
-        now < self.until
+        now < self.until && !self.is_over
     }
 }
 

@@ -76,6 +76,12 @@ impl Replicas {
         self.0 == 0
     }
 
+    /// One bit for each member, that of replica 0 the lowest.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
     /// The members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = ReplicaId> {
         let mut rest = self.0;

@@ -82,7 +82,7 @@ impl Wire for bool {
 
 impl Wire for Replicas {
     fn put<'a>(&self, out: &'a mut [u8]) -> &'a mut [u8] {
-        self.iter().fold(0u16, |bits, replica| bits | 1 << replica.0).put(out)
+        self.bits().put(out)
     }
 
     fn get(bytes: &mut &[u8]) -> Option<Self> {

@@ -18,7 +18,7 @@ use synod_protocols::protocol::{
     Config, Conflict, Consistency, Context, Doubt, Input, Parameter, Protocol, Reads, Register,
     Role, Service,
 };
-use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 
 #[cfg(test)]
 use super::mutation::Mutation;
@@ -139,7 +139,7 @@ impl<P: Protocol> Observed<P> {
                     trace.happened(id, format!("Requests +{}", batch.commands));
                 }
                 Input::Reads(gets) => trace.happened(id, format!("Reads +{}", gets.commands)),
-                Input::Started | Input::Timeout | Input::Installed { .. } => {
+                Input::Started | Input::Timeout | Input::Installed { .. } | Input::Change(_) => {
                     trace.happened(id, format!("{input:?}"));
                 }
             }
@@ -161,6 +161,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const SERVICE: Service = P::SERVICE;
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
     const REPAIRS: bool = P::REPAIRS;
+    const CHANGES: bool = P::CHANGES;
 
     type Message = P::Message;
     type Record = P::Record;
@@ -247,6 +248,10 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn doubt(&self) -> Doubt {
         self.protocol.doubt()
+    }
+
+    fn voters(&self) -> Option<Replicas> {
+        self.protocol.voters()
     }
 }
 

@@ -8,7 +8,9 @@
 //! * **Lease** (section 6.4.1). No round while nobody else can be elected, as [`Lease`] tells. It rests
 //!   on the followers' loyalty, and so on `check_quorum`; and on clocks, which may run apart by
 //!   `clock_drift`. A replica that learns of a later term stays loyal as long as it has promised: a
-//!   term may begin while a lease lasts, only nobody may win it.
+//!   term may begin while a lease lasts, only nobody may win it. A leader that has asked another to
+//!   stand has released all from their loyalty, and has no lease any more in its term: it answers after
+//!   a round of heartbeats, as its timer sends them.
 //!
 //! [`Lease`]: crate::reads::Lease
 
@@ -114,9 +116,9 @@ impl Raft {
             }
             Way::ReadIndex => self.reads.serve(self.log.applied(), self.majority, cx),
             Way::Lease => {
-                if self.lease.holds(cx.now()) {
-                    self.reads.serve(self.log.applied(), 1, cx);
-                }
+                // One that has given up its lease asks as it would without.
+                let quorum = if self.lease.holds(cx.now()) { 1 } else { self.majority };
+                self.reads.serve(self.log.applied(), quorum, cx);
             }
         }
     }

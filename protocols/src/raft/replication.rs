@@ -238,6 +238,7 @@ impl Raft {
         if from != self.id {
             self.send_entries(from, cx);
         }
+        self.hand_over(cx);
     }
 
     /// Leader: what a majority holds is committed, if its last entry is of the own term (section
@@ -304,6 +305,7 @@ impl Raft {
         if self.role != Role::Leader {
             return;
         }
+        self.go_on_with_transfer(cx);
         self.repeat_at = cx.now() + self.heartbeat_ns;
         // Alone it needs no answer.
         self.renew_lease(self.id, cx.now().0, cx);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use synod_protocols::protocol::{Input, Protocol, Service};
+use synod_protocols::protocol::{Change, Input, Protocol, Service};
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
 
 use crate::clients::{Clients, Send};
@@ -40,6 +40,7 @@ enum Event {
     ClientBegins { client: usize },
     ClientTimeout { client: usize, attempt: u64 },
     Fault,
+    Change,
 }
 
 /// What a run did, for those who look whether it was worth anything.
@@ -61,6 +62,8 @@ pub(crate) struct Cluster<P: Protocol> {
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
     random: Random,
+    /// Draws what an administrator asks for.
+    changes: Random,
     pub(crate) replicas: Vec<Replica<P>>,
     /// When each replica's next timeout is scheduled.
     alarms: Vec<Option<u64>>,
@@ -121,6 +124,7 @@ impl<P: Protocol> Cluster<P> {
             events: BTreeMap::new(),
             scheduled: 0,
             random,
+            changes: Random::new(plan.seed ^ 0xad31),
             alarms: vec![None; replicas.len()],
             replicas,
             clients: Clients::new(&plan, P::SERVICE, P::reads(&plan.parameters)),
@@ -138,6 +142,9 @@ impl<P: Protocol> Cluster<P> {
         (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
         let divided = self.plan.faults == Faults::Partitions;
         self.after(if divided { 0 } else { self.plan.faults_every_ns }, Event::Fault);
+        if self.plan.changes_every_ns > 0 {
+            self.after(self.plan.changes_every_ns, Event::Change);
+        }
     }
 
     /// Runs until a moment or until `done`, and says whether it was the latter.
@@ -200,6 +207,7 @@ impl<P: Protocol> Cluster<P> {
                 self.after(0, Event::ClientBegins { client });
             }
             Event::Fault => self.fault(),
+            Event::Change => self.change(),
         }
     }
 
@@ -327,6 +335,27 @@ impl<P: Protocol> Cluster<P> {
         }
         let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
         self.after(pause_ns, Event::Fault);
+    }
+
+    /// An administrator asks everybody for something.
+    fn change(&mut self) {
+        if !self.faulty {
+            return;
+        }
+        let replicas = self.replicas.len();
+        let drawn = self.changes.below(replicas as u64);
+        let replica = ReplicaId(u8::try_from(drawn).expect("a few"));
+        let change = match self.changes.below(4) {
+            0 => Change::Add(replica),
+            1 => Change::Remove(replica),
+            _ => Change::Transfer(replica),
+        };
+        for index in 0..replicas {
+            let input = Input::Change(change);
+            self.step(index, |replica, now, output| replica.step(input, now, output));
+        }
+        let pause_ns = self.changes.between(MICROSECOND, 2 * self.plan.changes_every_ns);
+        self.after(pause_ns, Event::Change);
     }
 
     fn any_replica(&mut self) -> usize {

@@ -124,9 +124,9 @@ fn misread_candidate(mutation: Mutation, message: Message, disk: &Disk) -> Optio
             let (end, last_log_term) = looks(end, last_log_term)?;
             Some(Message::PreVote { term, end, last_log_term })
         }
-        Message::RequestVote { term, end, last_log_term } => {
+        Message::RequestVote { term, end, last_log_term, transferred } => {
             let (end, last_log_term) = looks(end, last_log_term)?;
-            Some(Message::RequestVote { term, end, last_log_term })
+            Some(Message::RequestVote { term, end, last_log_term, transferred })
         }
         _ => None,
     }

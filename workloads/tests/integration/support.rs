@@ -21,6 +21,7 @@ fn unreplicated() -> ProtocolSpec {
         parameters: Vec::new(),
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }
@@ -37,6 +38,7 @@ fn multi_paxos() -> ProtocolSpec {
         ],
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
+        changes: false,
         validate: validate_multi_paxos,
     }
 }
@@ -48,6 +50,7 @@ fn transactions(name: &'static str) -> ProtocolSpec {
         parameters: Vec::new(),
         operations: OperationSet::ALL,
         replicas: 1..=9,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }
@@ -63,6 +66,7 @@ fn abd() -> ProtocolSpec {
             | OperationSet::DELETE
             | OperationSet::READ_MODIFY_WRITE,
         replicas: 1..=9,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }
