@@ -93,6 +93,12 @@ impl Replicas {
         })
     }
 
+    /// The members that `other` has, too.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The members that `other` does not have.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

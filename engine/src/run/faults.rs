@@ -157,7 +157,7 @@ impl Schedule {
         } else {
             let is_open = |change| changes::is_open(change, cluster);
             (0..cluster.len())
-                .filter(|&id| self.is_up(id, cluster))
+                .filter(|&id| fault.action == FaultAction::Remove || self.is_up(id, cluster))
                 .filter(|&id| changes::change_of(fault.action, id).is_none_or(is_open))
                 .collect()
         };

@@ -39,6 +39,8 @@ pub struct Seen {
     registers: BTreeMap<(u64, Tag), u32>,
     /// What two replicas do not agree on, if anything.
     pub disagreement: Option<String>,
+    /// Times that a replica came to know of other voters.
+    pub changes: u64,
     /// Times that a replica became the leader.
     pub elections: u64,
     /// Times that a replica installed another's snapshot.
@@ -120,6 +122,7 @@ pub struct Observed<P: Protocol> {
     id: ReplicaId,
     group: u16,
     leads: bool,
+    voters: Option<Replicas>,
     #[cfg(test)]
     broken: broken::Broken<P>,
 }
@@ -190,6 +193,7 @@ impl<P: Protocol> Protocol for Observed<P> {
             id: config.id,
             group,
             leads: false,
+            voters: None,
         }
     }
 
@@ -211,6 +215,11 @@ impl<P: Protocol> Protocol for Observed<P> {
         self.step_broken(&input, cx);
         self.protocol.step(input, &mut Watch::new(self.id, self.group, cx));
         self.protocol.check();
+        let voters = self.protocol.voters();
+        if voters != self.voters {
+            SEEN.with_borrow_mut(|seen| seen.changes += u64::from(self.voters.is_some()));
+        }
+        self.voters = voters;
         let leads = self.protocol.role() == Role::Leader;
         if leads && !self.leads {
             SEEN.with_borrow_mut(|seen| seen.elections += 1);

@@ -17,7 +17,7 @@ impl Raft {
     pub(super) fn stand<C: Context<Self>>(&mut self, cx: &mut C) {
         self.set_election_timer(cx);
         // A term begins with an entry.
-        if self.log.room() == 0 {
+        if self.log.room() == 0 || !self.may_stand() {
             return;
         }
         self.role = Role::Candidate;
@@ -54,8 +54,9 @@ impl Raft {
         self.repeat_at = cx.now() + self.heartbeat_ns;
         let (last_log_term, end) = self.last();
         let (term, transferred) = (self.current_term, self.transferred);
+        let voters = self.configurations.latest();
         for to in self.others() {
-            if self.votes.contains(to) {
+            if self.votes.contains(to) || !voters.contains(to) {
                 continue;
             }
             if self.canvassing {
@@ -158,7 +159,7 @@ impl Raft {
     }
 
     fn count_votes<C: Context<Self>>(&mut self, cx: &mut C) {
-        if self.votes.len() < self.majority {
+        if !self.is_quorum(self.votes) {
             return;
         }
         if self.canvassing {
@@ -184,7 +185,7 @@ impl Raft {
         self.term_start = end;
         self.lease.begin();
         self.renew_lease(self.id, cx.now().0, cx);
-        self.propose(Payload::EMPTY, cx);
+        self.propose(Payload::EMPTY, self.configurations.latest(), cx);
     }
 
     /// Resigns when no majority was heard for as long as an election takes.
@@ -193,7 +194,7 @@ impl Raft {
             return;
         }
         self.heard.insert(self.id);
-        if self.check_quorum && self.heard.len() < self.majority {
+        if self.check_quorum && !self.is_quorum(self.heard) {
             self.leader = None;
             self.become_follower(cx);
             return;

@@ -14,7 +14,7 @@
 //!
 //! [`Lease`]: crate::reads::Lease
 
-use super::{Message, Raft};
+use super::{Message, Raft, is_majority};
 use crate::protocol::{Context, Role};
 use crate::types::{Payload, Reign as Term, ReplicaId, Replicas, Time};
 
@@ -102,7 +102,9 @@ impl Raft {
 
     pub(super) fn renew_lease<C: Context<Self>>(&mut self, from: ReplicaId, sent: u64, cx: &C) {
         if self.reads_way == Way::Lease {
-            self.lease.renew(self.id, from, Time(sent), self.majority, cx.now());
+            let voters = self.configurations.latest();
+            let quorum = (voters, voters.len() / 2 + 1);
+            self.lease.renew(self.id, from, Time(sent), quorum, cx.now());
         }
     }
 
@@ -114,11 +116,12 @@ impl Raft {
                 let leader = self.leader.filter(|&leader| leader != self.id);
                 self.reads.redirect(leader, cx);
             }
-            Way::ReadIndex => self.reads.serve(self.log.applied(), self.majority, cx),
-            Way::Lease => {
+            Way::ReadIndex | Way::Lease => {
+                let voters = self.configurations.latest();
                 // One that has given up its lease asks as it would without.
-                let quorum = if self.lease.holds(cx.now()) { 1 } else { self.majority };
-                self.reads.serve(self.log.applied(), quorum, cx);
+                let alone = self.reads_way == Way::Lease && self.lease.holds(cx.now());
+                let is_enough = |heard| alone || is_majority(heard, voters);
+                self.reads.serve(self.log.applied(), is_enough, cx);
             }
         }
     }

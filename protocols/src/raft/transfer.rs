@@ -8,7 +8,7 @@
 //! (section 6.4.1) ends for good when it is sent.
 
 use super::{Follower, Message, Raft};
-use crate::protocol::{Change, Context, Role};
+use crate::protocol::{Context, Role};
 use crate::types::{Payload, Reign as Term, ReplicaId, Time};
 
 /// A transfer that goes on.
@@ -23,19 +23,10 @@ pub(super) struct Transfer {
 }
 
 impl Raft {
-    /// Who does not lead leaves it to who does.
-    pub(super) fn on_change<C: Context<Self>>(&mut self, change: Change, cx: &mut C) {
-        if self.role != Role::Leader {
-            return;
-        }
-        match change {
-            Change::Transfer(to) => self.transfer(to, cx),
-            Change::Add(_) | Change::Remove(_) => {}
-        }
-    }
-
-    fn transfer<C: Context<Self>>(&mut self, to: ReplicaId, cx: &mut C) {
-        if to == self.id || to.index() >= self.replicas || self.transfer.is_some() {
+    /// Leader: begins to hand its leadership over to one that votes.
+    pub(super) fn transfer<C: Context<Self>>(&mut self, to: ReplicaId, cx: &mut C) {
+        let votes = self.configurations.latest().contains(to);
+        if to == self.id || !votes || self.transfer.is_some() {
             return;
         }
         let until = cx.now() + self.election_timeout_ns;
@@ -70,7 +61,7 @@ impl Raft {
     /// Follower: the leader asks it to stand.
     pub(super) fn on_timeout_now<C: Context<Self>>(&mut self, term: Term, cx: &mut C) {
         let follows = self.role == Role::Follower && term == self.current_term;
-        if follows && self.may_vote() && self.log.room() > 0 {
+        if follows && self.may_vote() && self.may_stand() && self.log.room() > 0 {
             (self.role, self.leader) = (Role::Candidate, None);
             self.loyal_until = Time(0);
             self.campaign(true, cx);

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use synod_protocols::protocol::{Change, Input, Protocol, Service};
-use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
+use synod_protocols::raft::Raft;
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Replicas, Slot};
 
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
+use crate::election_safety::ElectionSafety;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
@@ -52,6 +54,9 @@ pub(crate) struct Summary {
     pub(crate) crashes: u64,
     pub(crate) snapshots: u64,
     pub(crate) checkpoints: u64,
+    /// Messages that asked somebody to lead, and entries that changed who votes.
+    pub(crate) transfers: u64,
+    pub(crate) changes: u64,
     /// From the end of the faults until every client was done.
     pub(crate) recovery_ns: u64,
 }
@@ -75,6 +80,8 @@ pub(crate) struct Cluster<P: Protocol> {
     committed: BTreeMap<Slot, Rc<[u8]>>,
     /// Classic Paxos: what was asked votes for first, by the slot and ballot in the message.
     proposed: BTreeMap<Vec<u8>, Rc<[u8]>>,
+    /// Raft: what must hold of all servers together.
+    elections: ElectionSafety,
     summary: Summary,
 }
 
@@ -98,6 +105,8 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     weaker::check(&cluster.clients.history, promise)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();
+    cluster.summary.transfers = cluster.elections.transfers;
+    cluster.summary.changes = cluster.elections.changes();
     cluster.summary.unknown = cluster.clients.history.len() - cluster.summary.finished;
     Ok(cluster.summary)
 }
@@ -132,6 +141,7 @@ impl<P: Protocol> Cluster<P> {
             faulty: true,
             committed: BTreeMap::new(),
             proposed: BTreeMap::new(),
+            elections: ElectionSafety::new(first_voters::<P>(&plan)),
             summary: Summary::default(),
             plan,
         }
@@ -240,6 +250,10 @@ impl<P: Protocol> Cluster<P> {
 
     fn carry_out(&mut self, index: usize, output: Output) {
         for (slot, batch) in output.committed {
+            if P::NAME == Raft::NAME && !self.committed.contains_key(&slot) {
+                let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
+                self.elections.commits(self.replicas[index].config.id, slot, &disks);
+            }
             let first = self.committed.entry(slot).or_insert_with(|| batch.clone());
             assert_eq!(*first, batch, "two values are chosen for {slot:?}");
         }
@@ -249,6 +263,7 @@ impl<P: Protocol> Cluster<P> {
         let from = self.replicas[index].config.id;
         for (to, packet) in output.packets {
             self.check_proposal(&packet);
+            self.check_election(from, to, &packet);
             if to == from {
                 // What a replica tells itself cannot get lost while it lives, nor overtake.
                 self.after(0, Event::Packet { from, to, packet });
@@ -257,6 +272,15 @@ impl<P: Protocol> Cluster<P> {
                 let event = |_: &Self| Event::Packet { from, to, packet: packet.clone() };
                 self.travel(self.plan.twice_percent, event);
             }
+        }
+    }
+
+    fn check_election(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) {
+        if let Packet::Message { message, .. } = packet
+            && P::NAME == Raft::NAME
+        {
+            let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
+            self.elections.sent(from, to, message, &disks);
         }
     }
 
@@ -351,8 +375,7 @@ impl<P: Protocol> Cluster<P> {
             _ => Change::Transfer(replica),
         };
         for index in 0..replicas {
-            let input = Input::Change(change);
-            self.step(index, |replica, now, output| replica.step(input, now, output));
+            self.step(index, |replica, now, output| replica.change(change, now, output));
         }
         let pause_ns = self.changes.between(MICROSECOND, 2 * self.plan.changes_every_ns);
         self.after(pause_ns, Event::Change);
@@ -482,6 +505,13 @@ impl<P: Protocol> Cluster<P> {
             P::SERVICE != Service::StateMachine || lives.all(|life| Some(&life.store) == first);
         payloads_fit && same
     }
+}
+
+/// Who votes at first.
+fn first_voters<P: Protocol>(plan: &Plan) -> Replicas {
+    let learners = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
+    let learners = learners.map_or(0, |place| plan.parameters[place]);
+    Replicas::first(plan.replicas - usize::try_from(learners).expect("a few"))
 }
 
 /// Makes the quorums of Multi-Paxos too small, if that is what is broken.

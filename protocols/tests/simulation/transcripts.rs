@@ -15,6 +15,7 @@
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
 //! | `crash R`, `start R`, `checkpoint R` | |
 //! | `transfer R TO` | an administrator asks R to hand leadership over |
+//! | `add R VOTER`, `remove R VOTER` | an administrator asks R to change who votes |
 //! | `lose R` | R crashes, and starts with an empty disk: it knows that it has lost its promises |
 
 use std::collections::{BTreeMap, VecDeque};
@@ -159,6 +160,8 @@ impl<P: Protocol> Script<P> {
             ("transfer", Some(index)) => {
                 self.change(index, Change::Transfer(replica(command[2])));
             }
+            ("add", Some(index)) => self.change(index, Change::Add(replica(command[2]))),
+            ("remove", Some(index)) => self.change(index, Change::Remove(replica(command[2]))),
             ("checkpoint", Some(index)) => self.step(index, Replica::checkpoint),
             ("deliver", None) => self.deliver_all(),
             ("deliver", Some(from)) => {

@@ -38,7 +38,7 @@ fn multi_paxos() -> ProtocolSpec {
         ],
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
-        changes: false,
+        changes: true,
         validate: validate_multi_paxos,
     }
 }
