@@ -123,7 +123,8 @@ impl Raft {
 
     /// The last word of the administrator counts.
     fn wait_for_change<C: Context<Self>>(&mut self, replica: ReplicaId, joins: bool, cx: &mut C) {
-        if replica.index() >= self.replicas {
+        let goes_on = |waiting: Waiting| (waiting.replica, waiting.joins) == (replica, joins);
+        if replica.index() >= self.replicas || self.waiting.is_some_and(goes_on) {
             return;
         }
         let (round_end, round_began) = (self.log.end(), cx.now());
