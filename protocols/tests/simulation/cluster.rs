@@ -106,7 +106,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();
     cluster.summary.transfers = cluster.elections.transfers;
-    cluster.summary.changes = cluster.elections.changes();
+    cluster.summary.changes = cluster.elections.changes_seen();
     cluster.summary.unknown = cluster.clients.history.len() - cluster.summary.finished;
     Ok(cluster.summary)
 }

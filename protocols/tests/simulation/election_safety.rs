@@ -1,6 +1,6 @@
 //! What must hold of all servers of Raft together, whatever each of them believes: who leads was elected
 //! by a majority of those who vote by its log, what is committed lies on the disks of a majority of them,
-//! and who is asked to stand has all entries. Who votes by an entry is what was first said of it.
+//! who is asked to stand has all entries, and who votes changes in one step after the other. Who votes by an entry is what was first said of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,8 @@ pub(crate) struct ElectionSafety {
     leaders: BTreeMap<Term, ReplicaId>,
     /// Who votes by each entry, by its slot and term.
     voters: BTreeMap<(Slot, Term), Replicas>,
+    /// Everything below has been committed by somebody.
+    committed: Slot,
     /// Entries that changed who votes.
     changes: BTreeSet<(Slot, Term)>,
     /// Messages that asked somebody to stand.
@@ -32,13 +34,14 @@ impl ElectionSafety {
             initial,
             leaders: BTreeMap::new(),
             voters: BTreeMap::new(),
+            committed: Slot(0),
             changes: BTreeSet::new(),
             transfers: 0,
         }
     }
 
     /// How many entries changed who votes.
-    pub(crate) fn changes(&self) -> u64 {
+    pub(crate) fn changes_seen(&self) -> u64 {
         self.changes.len() as u64
     }
 
@@ -48,8 +51,9 @@ impl ElectionSafety {
             Message::AppendEntries { term, slot, entry_term, prev_voters, voters, .. } => {
                 if entry_term > Term::ZERO {
                     self.voters.entry((slot, entry_term)).or_insert(voters);
-                    if voters != prev_voters {
-                        self.changes.insert((slot, entry_term));
+                    let changed = (slot, entry_term);
+                    if voters != prev_voters && self.changes.insert(changed) {
+                        self.changes(changed, &Log::of(disks[from.index()]));
                     }
                 }
                 self.leads(from, term, disks);
@@ -64,6 +68,18 @@ impl ElectionSafety {
             }
             _ => {}
         }
+    }
+
+    /// A change begins when an entry of its leader's term is committed, and all changes before.
+    fn changes(&self, (slot, term): (Slot, Term), log: &Log) {
+        let first = log.terms.iter().find(|(_, of)| **of == term).map(|(&first, _)| first);
+        let is_known = log.base.1 == term || first.is_none_or(|first| first < self.committed);
+        assert!(is_known, "a change comes before its leader's first entry");
+        let is_open = |(earlier, of): &&(Slot, Term)| {
+            *earlier >= self.committed && log.terms.get(earlier) == Some(of)
+        };
+        let open = self.changes.range(..(slot, Term::ZERO)).filter(is_open);
+        assert_eq!(open.count(), 0, "two changes at once");
     }
 
     /// A majority of those who vote by the log that the leader was elected with have voted for it. Who
@@ -88,7 +104,7 @@ impl ElectionSafety {
 
     /// A replica is the first to commit a slot: a majority has it, of those who vote by its entry, or by
     /// one of those that follow in the leader's log.
-    pub(crate) fn commits(&self, by: ReplicaId, slot: Slot, disks: &[&Disk]) {
+    pub(crate) fn commits(&mut self, by: ReplicaId, slot: Slot, disks: &[&Disk]) {
         let log = Log::of(disks[by.index()]);
         let Some(&term) = log.terms.get(&slot) else { return };
         let holds = |id: &ReplicaId| {
@@ -100,6 +116,7 @@ impl ElectionSafety {
             2 * voters.iter().filter(holds).count() > voters.len()
         });
         assert!(is_held, "committed without a majority");
+        self.committed = self.committed.max(slot.next());
     }
 
     /// Who votes by the last entry of a log that ends here.
