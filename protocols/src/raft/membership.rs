@@ -216,7 +216,10 @@ impl Raft {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
+    use crate::wire::Wire;
 
     fn set(replicas: &[u8]) -> Replicas {
         let mut set = Replicas::NONE;
@@ -242,17 +245,16 @@ mod tests {
 
     #[test]
     fn majorities_of_neighbours_meet() {
-        let sets = || (1..1_u16 << 5).map(|bits| Replicas::get(&mut &bits.to_le_bytes()[..]));
-        for old in sets().flatten() {
-            for new in
-                sets().flatten().filter(|new| new.without(old).len() + old.without(*new).len() == 1)
-            {
-                for (one, other) in
-                    sets().flatten().flat_map(|one| sets().flatten().map(move |other| (one, other)))
-                {
-                    if is_majority(one, old) && is_majority(other, new) {
-                        assert!(!one.and(other).is_empty());
-                    }
+        let all: Vec<Replicas> = (1..1_u16 << 5)
+            .filter_map(|bits| Replicas::get(&mut &bits.to_le_bytes()[..]))
+            .collect();
+        let majorities = |voters| all.iter().filter(move |of| is_majority(**of, voters));
+        for &old in &all {
+            for &new in &all {
+                if new.without(old).len() + old.without(new).len() == 1 {
+                    let mut pairs = majorities(old)
+                        .flat_map(|one| majorities(new).map(move |other| one.and(*other)));
+                    assert!(pairs.all(|both| !both.is_empty()), "{old:?} {new:?}");
                 }
             }
         }

@@ -2,6 +2,11 @@
 //! by a majority of those who vote by its log, what is committed lies on the disks of a majority of them,
 //! who is asked to stand has all entries, and who votes changes in one step after the other. Who votes by an entry is what was first said of it.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "few kinds of messages tell who leads and who votes"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_protocols::raft::{Message, Record};

@@ -1,5 +1,10 @@
 //! What a broken Raft server makes of messages, records and wishes that concern who leads and who votes.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a mutation is of a few kinds of messages; all others are read as they were sent"
+)]
+
 use synod_protocols::protocol::{Change, Input, Protocol, Role};
 use synod_protocols::raft::{Message, Record};
 use synod_protocols::types::{ReplicaId, Replicas};
