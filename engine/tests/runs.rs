@@ -323,14 +323,14 @@ fn a_replica_whose_disk_fails_says_so_and_comes_back() {
 #[test]
 fn leaders_and_voters_are_changed() {
     let faults = "faults: [{ at: 300ms, action: transfer, target: follower }, \
-                  { at: 600ms, action: remove, target: leader }, \
-                  { at: 1100ms, action: add, target: random }]";
+                  { at: 2s, action: remove, target: leader }, \
+                  { at: 4s, action: add, target: random }]";
     let load = format!("{SMALL}, timeout: 100ms");
+    // A learner comes close enough on a busy machine, too.
+    let patient = "{ raft: { election_timeout: 400ms } }";
     // In two groups: each has a leader and voters of its own.
-    for cluster in [SMALL_LOG, "durability: none, cores: 2", "durability: none, transport: memory"]
-    {
-        let bench = workload_for("3s", cluster, "raft", &load, faults);
-        let summary = assert_linearizable(&bench);
+    for cluster in [SMALL_LOG, "durability: none, cores: 2"] {
+        let summary = assert_linearizable(&workload_for("9s", cluster, patient, &load, faults));
         let evidence = |index: usize| summary.results[0].faults[index].evidence.as_str();
         assert!(evidence(0).starts_with("leads after "), "{}", evidence(0));
         assert!(evidence(1).starts_with("votes no more after "), "{}", evidence(1));
