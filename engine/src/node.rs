@@ -20,8 +20,8 @@ mod state;
 use std::fmt;
 
 use synod_protocols::command::{self, CommandLimits};
-use synod_protocols::protocol::{Config, Doubt, Input, Protocol, Role};
-use synod_protocols::types::{Payload, ReplicaId, Slot, Time};
+use synod_protocols::protocol::{Change, Config, Doubt, Input, Protocol, Role};
+use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Time};
 use synod_protocols::wire::Wire;
 
 use self::body::Body;
@@ -86,6 +86,8 @@ pub struct Node<P: Protocol, I: Io> {
     reconnect_at: Time,
     /// Whether recovery is over: set by the first turn.
     started: bool,
+    /// What an administrator asked for since the last turn.
+    change: Option<Change>,
 }
 
 impl<P: Protocol, I: Io> fmt::Debug for Node<P, I> {
@@ -157,7 +159,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let protocol = P::new(&settings.protocol);
         let mut body = Body::new(settings);
         body.set_now(io.now());
-        Self { protocol, body, io, reconnect_at: Time(0), started: false }
+        Self { protocol, body, io, reconnect_at: Time(0), started: false, change: None }
     }
 
     /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
@@ -274,6 +276,16 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.protocol.role()
     }
 
+    /// Who votes by the last configuration that is known to be committed; `None` if that never changes.
+    pub fn voters(&self) -> Option<Replicas> {
+        self.protocol.voters()
+    }
+
+    /// An administrator asks for something: the next turn hands it over. The last word counts.
+    pub fn change(&mut self, change: Change) {
+        self.change = Some(change);
+    }
+
     /// The first slot that was not applied; `None` while commands are replayed over a snapshot.
     pub fn applied(&self) -> Option<Slot> {
         self.body.state.is_whole().then(|| self.body.state.next())
@@ -363,6 +375,9 @@ impl<P: Protocol, I: Io> Node<P, I> {
         }
         if body.now() >= protocol.deadline() {
             protocol.step(Input::Timeout, body);
+        }
+        if let Some(change) = self.change.take() {
+            protocol.step(Input::Change(change), body);
         }
         deliver_to_self(protocol, body);
         while protocol.reads_room() > 0

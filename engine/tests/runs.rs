@@ -321,6 +321,32 @@ fn a_replica_whose_disk_fails_says_so_and_comes_back() {
 }
 
 #[test]
+fn leaders_and_voters_are_changed() {
+    let faults = "faults: [{ at: 300ms, action: transfer, target: follower }, \
+                  { at: 2s, action: remove, target: leader }, \
+                  { at: 4s, action: add, target: random }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    // A learner comes close enough on a busy machine, too.
+    let patient = "{ raft: { election_timeout: 400ms } }";
+    // In two groups: each has a leader and voters of its own.
+    for cluster in [SMALL_LOG, "durability: none, cores: 2"] {
+        let summary = assert_linearizable(&workload_for("9s", cluster, patient, &load, faults));
+        let evidence = |index: usize| summary.results[0].faults[index].evidence.as_str();
+        assert!(evidence(0).starts_with("leads after "), "{}", evidence(0));
+        assert!(evidence(1).starts_with("votes no more after "), "{}", evidence(1));
+        assert!(evidence(2).starts_with("votes after "), "{}", evidence(2));
+    }
+}
+
+#[test]
+fn a_change_that_changes_nothing_spoils_the_run() {
+    let faults = "faults: [{ at: 300ms, action: add, target: 1 }]";
+    let bench = workload_for("3s", "durability: none", "raft", SMALL, faults);
+    assert_eq!(bench.run().status.code(), Some(1));
+    assert_eq!(bench.summary().results[0].faults[0].evidence, "");
+}
+
+#[test]
 fn links_are_long_from_the_start() {
     let cluster =
         "durability: none, links: { delays: [[0, 5ms, 9ms], [5ms, 0, 9ms], [9ms, 9ms, 0]] }";

@@ -340,6 +340,7 @@ impl Protocol for PaxosCommit {
                 self.open_ballots(cx);
             }
             Input::Installed { .. } => {}
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

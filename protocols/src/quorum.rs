@@ -272,6 +272,7 @@ impl Protocol for Quorum {
             },
             Input::Timeout if is_lost => self.ask_for_registers(cx),
             Input::Timeout => self.ask_again(cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
             Input::Installed { from, .. } => {
                 if is_lost && !self.coordinator.take_in(from, cx) {
                     self.ask_for_registers(cx);

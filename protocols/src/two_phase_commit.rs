@@ -256,6 +256,7 @@ impl Protocol for TwoPhaseCommit {
                 }
             }
             Input::Installed { .. } => {}
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

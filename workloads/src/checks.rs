@@ -46,6 +46,7 @@ pub(crate) fn check(
         checker.parameters(choice, protocol, &resolved.parameters);
     }
     checker.faults();
+    checker.changes(catalog);
 }
 
 struct Checker<'a> {

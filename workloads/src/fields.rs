@@ -309,7 +309,7 @@ pub(crate) const FIELDS: &[Field] = &[
     optional("faults[].on", choice::<FaultEvent>(), "Instead of a time: when this happens first after the start of the warm-up."),
     optional("faults[].delay", duration(1_000), "How long after such an event."),
     required("faults[].action", choice::<FaultAction>(), "What is done."),
-    required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
+    required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica; a transfer is to it."),
     optional("faults[].for", duration(1_000), "After so long it ends by itself: the paused replica goes on, links are whole, writes end."),
     optional("faults[].restart_after", duration(1_000), "For a kill, a wipe or a disk_error: start the replica again so long after its end."),
     optional("faults[].peers", Kind::List { min: 1 }, "For a fault of links: the replicas at the other ends; by default all others."),

@@ -588,6 +588,12 @@ pub enum FaultAction {
     Stall,
     /// Lets the next write of the log fail, which ends the replica.
     DiskError,
+    /// Asks the leader to hand its leadership over to the target.
+    Transfer,
+    /// Asks for the target to vote.
+    Add,
+    /// Asks for the target to vote no more.
+    Remove,
 }
 
 impl FaultAction {
@@ -607,6 +613,12 @@ impl FaultAction {
     #[must_use]
     pub const fn is_of_disk(self) -> bool {
         matches!(self, Self::Stall | Self::DiskError)
+    }
+
+    /// Whether it breaks nothing, but asks the group for a change as an administrator does.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Transfer | Self::Add | Self::Remove)
     }
 
     /// Whether it ends the replica, which may then be started again.
@@ -631,6 +643,9 @@ impl Named for FaultAction {
             "disk_error",
             "let the next write of the log fail, which ends the replica",
         ),
+        (Self::Transfer, "transfer", "ask the leader to hand its leadership over"),
+        (Self::Add, "add", "let a replica vote that does not"),
+        (Self::Remove, "remove", "let a replica vote no more"),
     ];
 }
 

@@ -68,8 +68,9 @@ pub struct Totals {
 }
 
 /// States that a campaign must reach to be worth something.
-pub const RARE: [&str; 11] = [
+pub const RARE: [&str; 12] = [
     "leader elected again",
+    "voters changed",
     "snapshot installed from a peer",
     "log replayed",
     "write torn by a crash",
@@ -86,6 +87,7 @@ fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
     let Counters { repeated, busy, .. } = tally.counters;
     [
         seen.elections > 1,
+        seen.changes > 0,
         seen.installs > 0,
         seen.replayed > 0,
         tally.torn > 0,

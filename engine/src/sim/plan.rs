@@ -5,8 +5,9 @@
 
 use synod_protocols::paxos::Paxos;
 use synod_protocols::paxos_commit::PaxosCommit;
-use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
+use synod_protocols::protocol::{self, Change, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
+use synod_protocols::types::ReplicaId;
 use synod_workloads::{
     Arrival, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
     format_duration,
@@ -182,11 +183,17 @@ pub enum Action {
     Rot,
     /// The process ends, and a block of its log is found in the place of another one.
     Misdirect,
+    /// An administrator asks for it to lead.
+    Transfer,
+    /// An administrator asks for it to vote.
+    Add,
+    /// An administrator asks for it to vote no more.
+    Remove,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::Pause,
         Self::Isolate,
@@ -200,7 +207,33 @@ impl Action {
         Self::Wipe,
         Self::Rot,
         Self::Misdirect,
+        Self::Transfer,
+        Self::Add,
+        Self::Remove,
     ];
+
+    /// What an administrator asks for by it, if one does.
+    #[must_use]
+    pub const fn change(self, replica: ReplicaId) -> Option<Change> {
+        match self {
+            Self::Transfer => Some(Change::Transfer(replica)),
+            Self::Add => Some(Change::Add(replica)),
+            Self::Remove => Some(Change::Remove(replica)),
+            Self::Crash
+            | Self::Pause
+            | Self::Isolate
+            | Self::Deafen
+            | Self::Mute
+            | Self::Separate
+            | Self::SlowProcessor
+            | Self::SlowDisk
+            | Self::FailDisk
+            | Self::FillDisk
+            | Self::Wipe
+            | Self::Rot
+            | Self::Misdirect => None,
+        }
+    }
 
     /// Whether it needs a log.
     const fn needs_log(self) -> bool {
@@ -230,6 +263,9 @@ impl Action {
             Self::Wipe => "wiped disk",
             Self::Rot => "flipped bit",
             Self::Misdirect => "misdirected block",
+            Self::Transfer => "transfer",
+            Self::Add => "add voter",
+            Self::Remove => "remove voter",
         }
     }
 }
@@ -324,7 +360,34 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>()
+        plan.aged().with_patience_for::<P>().changed::<P>()
+    }
+
+    /// In half of the runs an administrator changes who leads and who votes, if that can be; and some do
+    /// not vote at first. Nobody then forgets what it promised: where two of more vote, and one forgets,
+    /// nothing goes on.
+    fn changed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0xc4a6, Concern::World);
+        if !P::CHANGES || chance(random, 50) {
+            return self;
+        }
+        self.faults.retain(|fault| !fault.action.forgets());
+        let count = 1 + random.below(1 + self.faults_ns / (500 * MS * self.slowness));
+        for _ in 0..count {
+            let replica = u8::try_from(random.below(self.replicas.into())).expect("few");
+            self.faults.push(Fault {
+                at_ns: random.below(self.faults_ns),
+                action: pick(random, &[Action::Transfer, Action::Add, Action::Remove]),
+                target: Target::Replica(replica),
+                for_ns: 0,
+            });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+        let learners = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
+        if let Some(place) = learners.filter(|_| chance(random, 40)) {
+            self.parameters[place] = random.below(self.replicas.into());
+        }
+        self
     }
 
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
@@ -456,7 +519,11 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 if parameter.name == "faults" { default.min(faults_max) } else { default };
             let drawn = if chance(random, 30) { other } else { default };
             // Without random waits proposers may stop each other for ever, and progress is asked for.
-            let drawn = if parameter.name == "randomised_backoff" { default } else { drawn };
+            // Who votes at first is drawn with the changes of it.
+            let drawn = match parameter.name {
+                "randomised_backoff" | "learners" => default,
+                _ => drawn,
+            };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);
         }
         let count = P::PARAMETERS.len();
@@ -560,6 +627,7 @@ fn draw_clock(random: &mut Random) -> Clock {
 fn draw_faults(random: &mut Random, replicas: u8, durable: bool, faults_ns: u64) -> Vec<Fault> {
     let wanted: Vec<Action> = Action::ALL
         .into_iter()
+        .filter(|action| action.change(ReplicaId(0)).is_none())
         .filter(|action| durable || !action.needs_log())
         .filter(|_| chance(random, 40))
         .collect();

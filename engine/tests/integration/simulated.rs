@@ -65,6 +65,19 @@ fn faults_of_every_kind_strike_and_leave_evidence() {
 }
 
 #[test]
+fn leadership_is_handed_over_in_a_moment_and_lost_for_a_time_out() {
+    let summary = simulate("faults/membership.yaml", &[]);
+    let result = &summary.results[0];
+    assert!(result.verdict.is_pass(), "{:?}", result.verdict);
+    for fault in &result.faults {
+        assert!(!fault.evidence.is_empty(), "{fault:?}");
+        let gap_ms = fault.gap_ns.expect("it happened") / 1_000_000;
+        let expected = if fault.kind() == "remove leader" { 150..1000 } else { 0..30 };
+        assert!(expected.contains(&gap_ms), "{fault:?}");
+    }
+}
+
+#[test]
 fn a_run_passes_every_gate() {
     let set = ["phases.measure=12s", "load.clients=16", "load.arrival.closed.think=1ms"];
     let summary = simulate("quickstart.yaml", &set);

@@ -9,6 +9,7 @@ mod cluster;
 mod damage;
 mod disk;
 mod duel;
+mod election_safety;
 mod history;
 mod misreading;
 mod misreading_raft;

@@ -4,6 +4,7 @@
 mod paxos;
 mod paxos_commit;
 mod transactions;
+mod voters;
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,9 @@ impl<P: Protocol> Replica<P> {
                 paxos::misread(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "raft" => {
+                if let Some(read) = self.misread_voters(mutation, &mail) {
+                    return read;
+                }
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {

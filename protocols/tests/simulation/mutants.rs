@@ -432,6 +432,20 @@ const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
 
+/// What only changes of who leads and who votes bring about.
+const RAFT_OF_CHANGES: &[Row] = &[
+    ("changes voters when committed", Mutation::ChangesVotersLate, ANY),
+    ("keeps voters that were cut off", Mutation::KeepsVotersCutOff, ANY),
+    ("snapshot without voters", Mutation::MistakesSnapshotVoters, ANY),
+    ("forgets voters of entries", Mutation::ForgetsVoters(3), ANY),
+    ("forgets voters of checkpoints", Mutation::ForgetsVoters(4), ANY),
+    ("forgets voters of installations", Mutation::ForgetsVoters(5), ANY),
+    ("learner takes itself for a voter", Mutation::TakesItselfForVoter, ANY),
+    ("learners count", Mutation::CountsLearners, ANY),
+    ("removed leader counts itself", Mutation::CountsItselfRemoved, ANY),
+    ("hands over at once", Mutation::HandsOverAtOnce, ANY),
+];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -462,6 +476,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
+    let changing = |seed| Plan::draw::<Raft>(seed).changing_often::<Raft>();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));

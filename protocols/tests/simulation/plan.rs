@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) disk_ns_max: u64,
     pub(crate) faults: Faults,
     pub(crate) faults_every_ns: u64,
+    /// How often an administrator changes who leads or who votes; 0 for never.
+    pub(crate) changes_every_ns: u64,
     /// How long faults last; then everything heals.
     pub(crate) faults_ns: u64,
     pub(crate) mutation: Option<Mutation>,
@@ -76,9 +78,36 @@ impl Plan {
             faults: Faults::Mixed,
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
             faults_ns: random.between(5, 80) * MILLISECOND,
+            changes_every_ns: 0,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>().transacting::<P>()
+        plan.shaped::<P>().reading::<P>().transacting::<P>().changing::<P>()
+    }
+
+    /// Leaders and members of some groups are changed on purpose.
+    fn changing<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0xc4a6);
+        if P::CHANGES && random.percent(60) {
+            self.changes_every_ns = random.pick(&[2, 5, 15]) * MILLISECOND;
+            self.teach::<P>(random);
+        }
+        self
+    }
+
+    /// The same as often as can be, if there is anybody to hand over to.
+    pub(crate) fn changing_often<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0f7e);
+        self.changes_every_ns = 2 * MILLISECOND;
+        self.teach::<P>(random);
+        self
+    }
+
+    /// Some replicas do not vote at first.
+    fn teach<P: Protocol>(&mut self, random: &mut Random) {
+        let place = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
+        if let Some(place) = place.filter(|_| random.percent(50)) {
+            self.parameters[place] = random.below(self.replicas as u64);
+        }
     }
 
     /// All transactions are checked together, which only so many can be; replicas need each other, so
@@ -225,6 +254,7 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
             "phase2_quorum" => replicas + 1 - phase1_quorum,
             "reads" => 0,
             "clock_drift" => 1_000,
+            "learners" => 0,
             name => panic!("the tests do not know the parameter {name}"),
         };
     }

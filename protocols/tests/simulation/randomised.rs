@@ -33,12 +33,16 @@ fn seeds(default: u64) -> u64 {
     }
 }
 
-/// Runs many seeds and shows, on the standard output of the test, what they amounted to.
 fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
+    campaign_with::<P>(count, Plan::draw::<P>)
+}
+
+/// Runs many seeds and shows, on the standard output of the test, what they amounted to.
+fn campaign_with<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
     let mut failures = Vec::new();
     let mut summaries = Vec::new();
     for seed in 0..seeds(count) {
-        let plan = Plan::draw::<P>(seed);
+        let plan = draw(seed);
         match outcome::<P>(&plan) {
             Ok(summary) => summaries.push(summary),
             Err(failure) => failures.push(format!("seed {seed}: {failure}\n{plan:?}")),
@@ -47,7 +51,7 @@ fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
     let total = |count: fn(&Summary) -> u64| summaries.iter().map(count).sum::<u64>();
     println!(
         "{}: {} seeds, {} steps, {} operations and {} of unknown outcome, {} crashes, \
-         {} snapshots, {} checkpoints, recovery {} ms at most",
+         {} snapshots, {} checkpoints, {} transfers, {} changes of voters, recovery {} ms at most",
         P::NAME,
         seeds(count),
         total(|summary| summary.steps),
@@ -56,6 +60,8 @@ fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
         total(|summary| summary.crashes),
         total(|summary| summary.snapshots),
         total(|summary| summary.checkpoints),
+        total(|summary| summary.transfers),
+        total(|summary| summary.changes),
         summaries.iter().map(|summary| summary.recovery_ns).max().unwrap_or(0) / 1_000_000,
     );
     let shown = failures.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("\n\n");
@@ -104,6 +110,13 @@ fn paxos_survives_its_faults() {
 fn raft_survives_its_faults() {
     let summaries = campaign::<Raft>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+    assert!(summaries.iter().any(|summary| summary.transfers > 0), "nothing was handed over");
+    assert!(summaries.iter().any(|summary| summary.changes > 0), "who votes never changed");
+}
+
+#[test]
+fn raft_survives_changes_again_and_again() {
+    campaign_with::<Raft>(1_000, |seed| Plan::draw::<Raft>(seed).changing_often::<Raft>());
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl<P: Protocol> Replica<P> {
             if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
                 continue;
             }
+            let record = self.misread_record(&record);
             let record = P::Record::decode(&record).expect("what was encoded can be decoded");
             let payload = life.arena.insert(payload);
             let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);

@@ -14,6 +14,8 @@
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
 //! | `crash R`, `start R`, `checkpoint R` | |
+//! | `transfer R TO` | an administrator asks R to hand leadership over |
+//! | `add R VOTER`, `remove R VOTER` | an administrator asks R to change who votes |
 //! | `lose R` | R crashes, and starts with an empty disk: it knows that it has lost its promises |
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +29,7 @@ use synod_protocols::command::{Command, Commands, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
 use synod_protocols::paxos_commit::PaxosCommit;
-use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
+use synod_protocols::protocol::{Change, Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::two_phase_commit::TwoPhaseCommit;
@@ -155,6 +157,11 @@ impl<P: Protocol> Script<P> {
                 self.replicas[index].config.lost = true;
                 self.step(index, Replica::start);
             }
+            ("transfer", Some(index)) => {
+                self.change(index, Change::Transfer(replica(command[2])));
+            }
+            ("add", Some(index)) => self.change(index, Change::Add(replica(command[2]))),
+            ("remove", Some(index)) => self.change(index, Change::Remove(replica(command[2]))),
             ("checkpoint", Some(index)) => self.step(index, Replica::checkpoint),
             ("deliver", None) => self.deliver_all(),
             ("deliver", Some(from)) => {
@@ -177,6 +184,11 @@ impl<P: Protocol> Script<P> {
         let mut bytes = Vec::new();
         Command { session, sequence, key, op, expected: self.told, value }.encode(&mut bytes);
         self.step(index, |replica, now, output| replica.request(bytes, now, output));
+    }
+
+    fn change(&mut self, index: usize, change: Change) {
+        let input = Input::Change(change);
+        self.step(index, |replica, now, output| replica.step(input, now, output));
     }
 
     fn write(&mut self, index: usize) {
@@ -224,6 +236,10 @@ fn part_of_transaction(part: &str) -> Vec<u8> {
     }
     .encode(&mut bytes);
     bytes
+}
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId(u8::try_from(number(name)).expect("a few"))
 }
 
 /// A number, or a replica's name.
