@@ -311,6 +311,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let lingers = || self.protocol.room() > 0 && self.body.log_has_room();
         let linger_until = self.body.linger_until().filter(|_| lingers()).unwrap_or(Time::NEVER);
         let greeting_until = self.body.connections.greeting_until();
+        let snapshots_at = if self.body.snapshots_go_on() { self.io.now() } else { Time::NEVER };
         let reconnect_at =
             if self.body.next_to_connect().is_some() { self.reconnect_at } else { Time::NEVER };
         self.io
@@ -319,6 +320,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             .min(reconnect_at)
             .min(linger_until)
             .min(greeting_until)
+            .min(snapshots_at)
     }
 
     /// One turn.

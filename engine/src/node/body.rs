@@ -466,6 +466,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         }
     }
 
+    /// Whether snapshots that are being saved or sent need a turn.
+    pub(super) fn snapshots_go_on(&self) -> bool {
+        self.snapshots.go_on(self.wal.as_ref(), &self.connections)
+    }
+
     /// One more piece of every snapshot that is being saved or sent.
     pub(super) fn continue_snapshots(&mut self) -> std::io::Result<()> {
         self.snapshots.continue_sending(&self.state, &mut self.connections);

@@ -248,6 +248,13 @@ impl Connections {
         (greeted && connection.outbox.len() < OUTBOX_BYTES_MAX).then_some(&mut connection.outbox)
     }
 
+    /// How much waits to be sent to a replica, if it is connected and takes what it is sent.
+    pub(super) fn peer_outbox_bytes(&self, peer: ReplicaId) -> Option<usize> {
+        let connection = &self.table[self.peers[peer.index()]?.index as usize];
+        let bytes = connection.outbox.len();
+        (connection.speaker.is_some() && bytes < OUTBOX_BYTES_MAX).then_some(bytes)
+    }
+
     /// Adds a reply for a client, if it is connected here.
     #[inline]
     pub(super) fn reply(&mut self, client: u32, reply: &Reply<'_>) {
