@@ -281,7 +281,6 @@ const QUORUM: &[Row] = &[
     ("last record not replayed", Mutation::SkipsLastRecord, CRASHES, AGREEMENT),
     ("lost replica starts as whole", Mutation::ForgetsLoss, LOSSES, AGREEMENT),
     ("answers reads while lost", Mutation::AnswersWhileLost(1 << 1), LOSSES, AGREEMENT),
-    ("one sends registers for all others", Mutation::OneAnswersForAll(1), LOSSES, AGREEMENT),
 ];
 
 const TWO_PHASE_COMMIT: &[Row] = &[
