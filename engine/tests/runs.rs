@@ -81,7 +81,7 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
     let summary = assert_linearizable(&bench);
     for result in &summary.results {
         let names: Vec<&str> = result.gates.iter().map(|gate| gate.name.as_str()).collect();
-        assert_eq!(names.len(), 12, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in OF_THE_MACHINE {
             assert!(names.contains(&name), "{names:?}");
         }
