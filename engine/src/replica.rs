@@ -461,7 +461,9 @@ impl GroupThread {
     fn serve<P: Protocol, I: Io>(&self, node: &mut Node<P, I>) -> Result<(), String> {
         let mut publish_at = node.now();
         while !self.shared.stop.load(Ordering::Relaxed) {
-            if let Ok(change) = self.changes.try_recv() {
+            if P::CHANGES
+                && let Ok(change) = self.changes.try_recv()
+            {
                 node.change(change);
             }
             node.turn().map_err(|fatal| fatal.to_string())?;

@@ -5,8 +5,9 @@
 //! Real frames travel between them and real log writes go to their disks. A run has three parts:
 //!
 //! 1. Faults strike while clients ask.
-//! 2. Everything heals, and all vote again who were asked not to. But only as many replicas as the protocol needs go on, chosen by the seed;
-//!    the others stand still. Clients must get answers within a bound.
+//! 2. Everything heals, and all vote again who were asked not to. But only as many replicas as the
+//!    protocol needs go on, chosen by the seed; the others stand still. Clients must get answers
+//!    within a bound.
 //! 3. All go on. When the clients are done, replicas must come to hold the same, and what was
 //!    answered must be there.
 //!

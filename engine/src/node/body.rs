@@ -9,7 +9,6 @@ use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use super::batches::Batches;
 use super::connections::Connections;
-
 use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state::State;

@@ -21,7 +21,6 @@ use synod_protocols::protocol::{Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::two_phase_commit::TwoPhaseCommit;
-use synod_protocols::types::ReplicaId;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
@@ -103,9 +102,7 @@ impl Shape {
         // Of three replicas one that is wrong is half of a majority.
         let drawn = (0..)
             .map(|again| Plan::draw::<P>(seed ^ again << 48))
-            .filter(|drawn| {
-                drawn.faults.iter().all(|fault| fault.action.change(ReplicaId(0)).is_none())
-            })
+            .filter(|drawn| drawn.faults.iter().all(|fault| !fault.action.is_change()))
             .find(|drawn| usize::from(drawn.replicas) == P::REPLICAS_MAX.min(3))
             .expect("many do");
         let random = &mut Random::new(seed ^ 0x6d75_7461_6e74, Concern::World);

@@ -15,7 +15,8 @@ use crate::types::{Payload, ReplicaId, Replicas, Tag};
 /// Lives are counted below this number, and drawn from here on after a loss.
 const FIRST_DRAWN_LIFE: u16 = 1 << 14;
 
-/// How many numbers are drawn from. As many are left above for lives that follow.
+/// How many numbers are drawn from. As many as below the first are left above the last, for the lives
+/// that follow.
 const DRAWN_LIVES: u64 = 1 << 15;
 
 /// What a replica knows of itself.

@@ -1,6 +1,7 @@
-//! What must hold of all servers of Raft together, whatever each of them believes: who leads was elected
-//! by a majority of those who vote by its log, what is committed lies on the disks of a majority of them,
-//! who is asked to stand has all entries, and who votes changes in one step after the other. Who votes by an entry is what was first said of it.
+//! What must hold of all servers of Raft together, whatever each of them believes: who leads was
+//! elected by a majority of those who vote by its log, what is committed lies on the disks of a
+//! majority of them, who is asked to stand has all entries, and who votes changes in one step after the
+//! other. Who votes by an entry is what was first said of it.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -100,8 +101,7 @@ impl ElectionSafety {
         let has_voted = |id: &ReplicaId| {
             let disk = disks[id.index()];
             let vote = Record::Vote { term, candidate: leader };
-            current_term(disk) > term
-                || durable(disk).any(|record| format!("{record:?}") == format!("{vote:?}"))
+            current_term(disk) > term || durable(disk).any(|record| record == vote)
         };
         let votes = voters.iter().filter(has_voted).count();
         assert!(2 * votes > voters.len(), "elected without a majority of {voters:?}");

@@ -180,26 +180,17 @@ fn misread_leader(
     disk: &Disk,
     packets: &mut Vec<(ReplicaId, Packet)>,
 ) -> Vec<Mail> {
-    let Message::AppendEntries {
-        term,
-        slot,
-        prev_log_term,
-        entry_term,
-        leader_commit,
-        prev_voters,
-        voters,
-    } = message
+    let Message::AppendEntries { term, slot, prev_log_term, entry_term, leader_commit, .. } =
+        message
     else {
         unreachable!("the caller has looked");
     };
-    let append = |term, prev_log_term, entry_term| Message::AppendEntries {
-        term,
-        slot,
-        prev_log_term,
-        entry_term,
-        leader_commit,
-        prev_voters,
-        voters,
+    let append = |with_term, with_prev, with_entry| {
+        let mut read = message;
+        if let Message::AppendEntries { term, prev_log_term, entry_term, .. } = &mut read {
+            (*term, *prev_log_term, *entry_term) = (with_term, with_prev, with_entry);
+        }
+        read
     };
     let current_term = current_term(disk);
     let is_entry = entry_term > Term::ZERO;

@@ -70,20 +70,8 @@ impl<P: Protocol> World<P> {
     }
 
     pub(super) fn harm(&mut self, action: Action, number: usize) {
-        match action {
-            Action::Crash | Action::Wipe | Action::Rot | Action::Misdirect => self.end(number),
-            Action::Pause
-            | Action::SlowProcessor
-            | Action::SlowDisk
-            | Action::FailDisk
-            | Action::FillDisk
-            | Action::Isolate
-            | Action::Deafen
-            | Action::Mute
-            | Action::Separate
-            | Action::Transfer
-            | Action::Add
-            | Action::Remove => {}
+        if action == Action::Crash || action.forgets() {
+            self.end(number);
         }
         let operations = self.random.below(20);
         let machine = &mut self.machines[number];

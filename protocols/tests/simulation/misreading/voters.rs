@@ -36,35 +36,21 @@ impl<P: Protocol> Replica<P> {
         let log = Log::of(&self.disk);
         let own = log.latest_voters();
         let me = self.config.id;
-        match Message::decode(&mail.message).expect("what was encoded") {
+        let mut read = Message::decode(&mail.message).expect("what was encoded");
+        match &mut read {
             Message::AppendEntries {
-                term,
-                slot,
-                prev_log_term,
-                entry_term,
-                leader_commit,
-                prev_voters,
-                voters,
+                slot, entry_term, leader_commit, prev_voters, voters, ..
             } => {
-                let known = if own.is_empty() { prev_voters } else { own };
+                let known = if own.is_empty() { *prev_voters } else { own };
                 let is_committed = prev_voters == voters && leader_commit >= slot;
-                let is_conflict = log.terms.get(&slot).is_some_and(|&term| term != entry_term);
-                let (prev_voters, voters) = match mutation {
-                    Mutation::ChangesVotersLate if !is_committed => (prev_voters, known),
-                    Mutation::KeepsVotersCutOff if is_conflict => (prev_voters, own),
-                    Mutation::MistakesSnapshotVoters => (self.everyone(), voters),
-                    Mutation::TakesItselfForVoter => (prev_voters, with(voters, me)),
+                let is_conflict = log.terms.get(slot).is_some_and(|term| term != entry_term);
+                match mutation {
+                    Mutation::ChangesVotersLate if !is_committed => *voters = known,
+                    Mutation::KeepsVotersCutOff if is_conflict => *voters = own,
+                    Mutation::MistakesSnapshotVoters => *prev_voters = self.everyone(),
+                    Mutation::TakesItselfForVoter => *voters = with(*voters, me),
                     _ => return None,
-                };
-                let read = Message::AppendEntries {
-                    term,
-                    slot,
-                    prev_log_term,
-                    entry_term,
-                    leader_commit,
-                    prev_voters,
-                    voters,
-                };
+                }
                 Some(vec![mail.clone().saying(&read)])
             }
             Message::AppendEntriesReply { success: true, .. } if !own.contains(mail.peer) => {
