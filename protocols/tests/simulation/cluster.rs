@@ -6,6 +6,7 @@ use std::rc::Rc;
 use synod_protocols::protocol::{Input, Protocol, Service};
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
 
+use crate::bank;
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
 use crate::mutation::Mutation;
@@ -92,6 +93,9 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
     let promise = P::consistency(plan.replicas, &plan.parameters);
+    if plan.is_bank {
+        bank::check(&cluster.clients.history)?;
+    }
     weaker::check(&cluster.clients.history, promise)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();

@@ -35,10 +35,15 @@ fn seeds(default: u64) -> u64 {
 
 /// Runs many seeds and shows, on the standard output of the test, what they amounted to.
 fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
+    campaign_of::<P>(count, Plan::draw::<P>)
+}
+
+/// The same with other plans for the seeds.
+fn campaign_of<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
     let mut failures = Vec::new();
     let mut summaries = Vec::new();
     for seed in 0..seeds(count) {
-        let plan = Plan::draw::<P>(seed);
+        let plan = draw(seed);
         match outcome::<P>(&plan) {
             Ok(summary) => summaries.push(summary),
             Err(failure) => failures.push(format!("seed {seed}: {failure}\n{plan:?}")),
@@ -86,6 +91,16 @@ fn two_phase_commit_survives_its_faults() {
 #[test]
 fn paxos_commit_survives_its_faults() {
     campaign::<PaxosCommit>(2_000);
+}
+
+#[test]
+fn money_only_moves_with_two_phase_commit() {
+    campaign_of::<TwoPhaseCommit>(1_000, |seed| Plan::draw::<TwoPhaseCommit>(seed).banking());
+}
+
+#[test]
+fn money_only_moves_with_paxos_commit() {
+    campaign_of::<PaxosCommit>(1_000, |seed| Plan::draw::<PaxosCommit>(seed).banking());
 }
 
 #[test]
