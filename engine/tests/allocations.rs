@@ -412,7 +412,7 @@ fn load(value_bytes: u32) -> Load {
 fn transfers() -> Load {
     let load = load(16);
     let mix = Mix { get: 0.0, put: 0.0, read_modify_write: 0.0, transaction: 1.0, ..load.mix };
-    let bank = Bank { accounts: 8, payees: 2, balance: 100, audits: 0.1 };
+    let bank = Bank { accounts: 8, payees: 2, balance: 100, amount: 50, audits: 0.1 };
     let keys = Keys { distribution: KeyDistribution::Uniform, ..load.keys };
     Load { mix, transaction: Transaction::Transfer(bank), keys, ..load }
 }

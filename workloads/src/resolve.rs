@@ -257,6 +257,7 @@ fn transaction(settings: &Settings) -> Transaction {
             accounts: settings.narrow("load.transaction.accounts"),
             payees: settings.narrow("load.transaction.payees"),
             balance: settings.narrow("load.transaction.balance"),
+            amount: settings.narrow("load.transaction.amount"),
             audits: settings.real("load.transaction.audits"),
         }),
     }

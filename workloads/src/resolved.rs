@@ -203,11 +203,12 @@ fn transaction(shape: Transaction) -> Value {
             ("reads", reads.into()),
             ("writes", writes.into()),
         ]),
-        Transaction::Transfer(Bank { accounts, payees, balance, audits }) => mapping([
+        Transaction::Transfer(Bank { accounts, payees, balance, amount, audits }) => mapping([
             ("shape", text(Shape::Transfer.name())),
             ("accounts", accounts.into()),
             ("payees", payees.into()),
             ("balance", balance.into()),
+            ("amount", amount.into()),
             ("audits", share(audits)),
         ]),
     }

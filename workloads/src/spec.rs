@@ -395,9 +395,10 @@ pub struct Bank {
     pub accounts: u8,
     /// Accounts of the bank that get something from the one that pays, fewer than `accounts`.
     pub payees: u8,
-    /// What each account is opened with, and the most that a transfer takes: each payee gets from 1 to
-    /// its part of it.
+    /// What each account is opened with.
     pub balance: u32,
+    /// The most that a payee gets, which is from 1 on.
+    pub amount: u32,
     /// Transactions that read all accounts of a bank, as a fraction of all.
     pub audits: f64,
 }

@@ -256,11 +256,10 @@ fn draw_transfer(
         return touched.len();
     }
     let payees = u64::from(bank.payees);
-    let most = (u64::from(bank.balance) / payees).max(1);
     let from = payer - first + random.below(accounts - payees);
     let mut paid = 0;
     for (place, touched) in (1..=payees).zip(&mut touched[1..]) {
-        let amount = (1 + random.below(most)).cast_signed();
+        let amount = (1 + random.below(bank.amount.into())).cast_signed();
         *touched = Touched { key: first + (from + place) % accounts, does: Does::Add(amount) };
         paid += amount;
     }
@@ -274,7 +273,7 @@ mod tests {
 
     #[test]
     fn transfers_stay_in_a_bank_and_move_what_is_paid() {
-        let bank = Bank { accounts: 5, payees: 3, balance: 30, audits: 0.2 };
+        let bank = Bank { accounts: 5, payees: 3, balance: 30, amount: 10, audits: 0.2 };
         let random = &mut Random::new(1, Concern::Transfers);
         let mut audits = 0;
         for payer in (103..133).cycle().take(3_000) {

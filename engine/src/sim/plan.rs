@@ -340,7 +340,8 @@ impl Plan {
         let accounts = pick(random, &[2, 3, 5]);
         let payees = pick(random, &[1, 1, accounts - 1]);
         let balance = pick(random, &[2, 10, 1_000]);
-        let bank = Bank { accounts, payees, balance, audits: 0.3 };
+        let amount = pick(random, &[1, 5, 500]);
+        let bank = Bank { accounts, payees, balance, amount, audits: 0.3 };
         self.load.transaction = Transaction::Transfer(bank);
         self.load.mix = Mix { transaction: 1.0, ..NOTHING };
         self.load.keys.count = u64::from(accounts) * pick(random, &[1, 2]);

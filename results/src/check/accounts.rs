@@ -104,6 +104,9 @@ fn balance(operation: &Operation, broken: Broken) -> Result<(), Finding> {
 /// Sums that are kept apart; with more, nothing is said.
 const SUMS_MAX: usize = 1 << 12;
 
+/// Sums that are shown where several would be right.
+const SHOWN_MAX: usize = 4;
+
 /// All sums of some of these amounts; `None` if they are too many.
 fn sums(amounts: impl Iterator<Item = i64>) -> Option<BTreeSet<i64>> {
     let mut sums = BTreeSet::from([0]);
@@ -141,13 +144,13 @@ fn audit(parts: &[Part], broken: Broken) -> Result<u64, Finding> {
         let (sure, rest): (Vec<&Operation>, Vec<_>) = of_keys
             .filter(|opening| opening.start_ns <= first.end_ns)
             .partition(|it| it.outcome == Outcome::Ok && it.end_ns < first.start_ns);
-        let sure: i64 = sure.iter().map(|opening| amount(opening)).sum();
+        let sure = sure.iter().fold(0_i64, |sum, opening| sum.wrapping_add(amount(opening)));
         let Some(more) = sums(rest.iter().map(|opening| amount(opening))) else { continue };
-        let is_right = more.contains(&(saw - sure));
+        let is_right = more.contains(&saw.wrapping_sub(sure));
         #[cfg(test)]
         let is_right = is_right || broken.is(super::tests::Mutant::AuditsAreNotSummedUp);
         if !is_right {
-            return Err(wrong_sum(of_it, saw, more.iter().map(|more| sure + more)));
+            return Err(wrong_sum(of_it, saw, more.iter().map(|more| sure.wrapping_add(*more))));
         }
     }
     let _only_mutants_look_at_it = broken;
@@ -158,7 +161,7 @@ fn wrong_sum(of_it: &[Part], saw: i64, right: impl Iterator<Item = i64>) -> Find
     let operations: Vec<Operation> = of_it.iter().map(|part| part.operation).collect();
     let Operation { session, start_ns, key: first, .. } = operations[0];
     let last = operations[operations.len() - 1].key;
-    let right: Vec<String> = right.map(|sum| sum.to_string()).collect();
+    let right: Vec<String> = right.take(SHOWN_MAX).map(|sum| sum.to_string()).collect();
     let sentence = format!(
         "the audit of session {session} at {start_ns} ns found {saw} in its {} accounts ({first} to {last}) \
          together, which were opened with {}",

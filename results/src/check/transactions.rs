@@ -90,9 +90,12 @@ pub(super) struct Span {
     end_ns: u64,
 }
 
-/// Gives each part the number of its transaction.
+/// Gives each part the number of its transaction. They are left in that order, and by key.
 pub(super) fn number(parts: &mut [Part]) -> Vec<Span> {
-    parts.sort_unstable_by_key(|part| (part.operation.session, part.operation.start_ns));
+    parts.sort_unstable_by_key(|part| {
+        let Operation { session, start_ns, key, .. } = part.operation;
+        (session, start_ns, key)
+    });
     let mut transactions: Vec<Span> = Vec::new();
     let mut last = None;
     for part in parts {

@@ -126,7 +126,7 @@ impl Checker<'_> {
         let transaction = self.workload.load.transaction;
         let (shape, others): (_, &[&str]) = match transaction {
             Transaction::ReadWrite { .. } => {
-                ("read_write", &["accounts", "payees", "balance", "audits"])
+                ("read_write", &["accounts", "payees", "balance", "amount", "audits"])
             }
             Transaction::Transfer(_) => ("transfer", &["reads", "writes"]),
         };

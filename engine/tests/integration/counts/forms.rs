@@ -167,7 +167,9 @@ pub(crate) const FORMS: &[Form] = &[
     form("quorum", "get", ONE_READ),
     Form { with: "query: false, read_repair: false", ..form("quorum", "put", ONE_WRITE) },
     form("two_phase_commit", "transaction", TWO_PHASE_COMMIT),
+    form("two_phase_commit", "transfer", TWO_PHASE_COMMIT),
     form("paxos_commit", "transaction", PAXOS_COMMIT),
+    form("paxos_commit", "transfer", PAXOS_COMMIT),
     Form { with: "faults: 0", ..form("paxos_commit", "transaction", TWO_PHASE_COMMIT) },
     Form { with: "faster: true", ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT) },
     Form {
