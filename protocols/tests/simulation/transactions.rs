@@ -58,7 +58,9 @@ fn accesses(history: &[Operation]) -> Vec<Access> {
             // The answer to an addition is what it left.
             let (saw, wrote) = match part.op {
                 Op::Add if writes => (told.wrapping_sub(leading_u64(part.value)), told),
-                _ => (told, leading_u64(part.value)),
+                Op::Get | Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add | Op::Transact => {
+                    (told, leading_u64(part.value))
+                }
             };
             accesses.push(Access {
                 operation: number,

@@ -203,7 +203,8 @@ fn what_cannot_be_summed_up_is_said() {
     assert!(matches!(verdict, Verdict::Undecidable { .. }), "{verdict}");
 }
 
-const KEYS: u64 = 3;
+const ACCOUNTS: usize = 3;
+const KEYS: u64 = ACCOUNTS as u64;
 
 /// A history of transactions whose parts happen one by one, so that they come between each other.
 fn drawn(random: &mut Random) -> Vec<Operation> {
@@ -225,7 +226,7 @@ fn drawn(random: &mut Random) -> Vec<Operation> {
         }
     }
     moments.sort_by_key(|&(at, part)| (at, part.session));
-    let mut state = [(0_u64, 0_u64); KEYS as usize];
+    let mut state = [(0_u64, 0_u64); ACCOUNTS];
     let mut history = Vec::new();
     for (at, mut part) in moments {
         let (held, version) = &mut state[usize::try_from(part.key).unwrap()];
@@ -241,7 +242,7 @@ fn drawn(random: &mut Random) -> Vec<Operation> {
 }
 
 /// What each account holds, and the last version of it that an answer told.
-type State = [(u64, u64); KEYS as usize];
+type State = [(u64, u64); ACCOUNTS];
 
 /// Whether some order of the transactions that are left explains all answers, with their versions;
 /// those without an answer may be left out.
@@ -278,7 +279,7 @@ fn is_serializable(history: &[Operation]) -> bool {
     for part in history {
         transactions.entry(part.session).or_default().push(*part);
     }
-    explains(&transactions.into_values().collect::<Vec<_>>(), [(0, 0); KEYS as usize])
+    explains(&transactions.into_values().collect::<Vec<_>>(), [(0, 0); ACCOUNTS])
 }
 
 #[test]
