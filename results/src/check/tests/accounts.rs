@@ -52,6 +52,7 @@ fn rule_of(history: &[Operation], mutant: Option<Mutant>) -> Option<Rule> {
 
 /// Histories with one thing wrong, the rule that it breaks, and a mutant that does not see it, if
 /// there is one for it.
+#[expect(clippy::too_many_lines, reason = "a table of histories")]
 fn planted() -> Vec<(&'static str, Vec<Operation>, Rule, Option<Mutant>)> {
     let changed = |change: &dyn Fn(&mut Vec<Operation>)| {
         let mut history = sound();
