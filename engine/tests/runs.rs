@@ -214,6 +214,20 @@ fn replicas_without_a_leader_come_back() {
 }
 
 #[test]
+fn money_only_moves_while_a_coordinator_is_killed() {
+    let faults = "faults: [{ at: 400ms, action: kill, target: 1, restart_after: 100ms }]";
+    let load = "clients: 16, mix: { transaction: 100% }, keys: { count: 400 }, timeout: 500ms, \
+                transaction: { shape: transfer, accounts: 4, audits: 20% }";
+    let protocols = "two_phase_commit, paxos_commit";
+    let summary = assert_linearizable(&workload_for("3s", LOG, protocols, load, faults));
+    for result in &summary.results {
+        assert!(result.verdict.words().contains(" audits + balances"), "{:?}", result.verdict);
+        let aborted = result.aborted.expect("keys are accounts");
+        assert!(0 < aborted && aborted < result.overall.count, "{aborted} of them");
+    }
+}
+
+#[test]
 fn a_paused_leader_is_replaced() {
     let faults = "faults: [{ at: 300ms, action: pause, target: leader }, \
                   { at: 800ms, action: resume, target: random }]";

@@ -6,7 +6,7 @@
 use crate::mix::Operation;
 use crate::names::{Named, options};
 use crate::spec::{
-    Direction, Durability, FaultAction, FaultEvent, Spacing, Spread, Transport, Wait,
+    Direction, Durability, FaultAction, FaultEvent, Shape, Spacing, Spread, Transport, Wait,
 };
 
 /// A key of a workload.
@@ -247,12 +247,19 @@ pub(crate) const FIELDS: &[Field] = &[
     share("load.mix.compare_and_swap", "0%", "Writes of a value if the present one is as expected."),
     share("load.mix.add", "0%", "Additions to a counter; goes with get alone."),
     share("load.mix.read_modify_write", "0%", "A read and then a write of the same key."),
-    share("load.mix.transaction", "0%", "Transactions, each of which reads and replaces several keys at once."),
+    share("load.mix.transaction", "0%", "Transactions, each of several keys at once: see load.transaction."),
     key("load.transaction", Kind::Map, "", "What each transaction does."),
-    key("load.transaction.reads", count(0, 16), "1", "Keys that it reads."),
-    key("load.transaction.writes", count(0, 16), "2", "Keys whose value it replaces, and whose old value it gets."),
+    key("load.transaction.shape", choice::<Shape>(), "read_write", "Whether keys are values that it reads and replaces, or accounts of banks, between which it moves money: not if one would fall below zero. Such a load has nothing else."),
+    key("load.transaction.reads", count(0, 16), "1", "Of read_write: keys that it reads."),
+    key("load.transaction.writes", count(0, 16), "2", "Of read_write: keys whose value it replaces, and whose old value it gets."),
+    key("load.transaction.accounts", count(2, 16), "8", "Of transfer: accounts of a bank, which money does not leave, and an audit reads at once; so many keys one after the other."),
+    key("load.transaction.payees", count(1, 15), "1", "Of transfer: accounts that get something from the one that pays."),
+    key("load.transaction.balance", count(1, 1_000_000_000), "100", "Of transfer: what each account is opened with."),
+    key("load.transaction.amount", count(1, 1_000_000_000), "50", "Of transfer: the most that a payee gets; it is from 1 on, each as likely."),
+    share("load.transaction.audits", "10%", "Of transfer: transactions that read all accounts of a bank, which must hold together what they were opened with."),
     key("load.keys", Kind::Map, "", "Which keys operations touch."),
     key("load.keys.count", count(1, 4_294_967_295), "100k", "Keys that exist at the start."),
+    key("load.keys.first", count(0, 4_294_967_295), "0", "The number of the first key; the others follow it one by one."),
     key("load.keys.preload", Kind::Flag, "true", "Whether each key is written once before the warm-up."),
     key("load.keys.distribution", Kind::OneOf, "uniform", "How often each key is chosen."),
     optional("load.keys.distribution.uniform", Kind::Map, "All alike."),

@@ -366,27 +366,66 @@ impl Mix {
 }
 
 /// What each transaction does, to as many keys as that takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transaction {
-    /// Keys that it reads.
-    pub reads: u8,
-    /// Keys whose value it replaces, and whose old value it gets.
-    pub writes: u8,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Transaction {
+    /// It reads keys, and replaces the values of others.
+    ReadWrite {
+        /// Keys that it reads.
+        reads: u8,
+        /// Keys whose value it replaces, and whose old value it gets.
+        writes: u8,
+    },
+    /// Keys are accounts of banks: it moves money between those of one, or audits all of them.
+    Transfer(Bank),
 }
 
 impl Transaction {
-    /// Keys that it touches.
+    /// Keys that it touches at most.
     #[must_use]
     pub fn keys(self) -> u64 {
-        u64::from(self.reads) + u64::from(self.writes)
+        match self {
+            Self::ReadWrite { reads, writes } => u64::from(reads) + u64::from(writes),
+            Self::Transfer(bank) => bank.accounts.into(),
+        }
     }
+}
+
+/// Keys one after the other that money moves between, and does not leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bank {
+    /// Accounts of each bank: of key k in that with number k / accounts.
+    pub accounts: u8,
+    /// Accounts of the bank that get something from the one that pays, fewer than `accounts`.
+    pub payees: u8,
+    /// What each account is opened with.
+    pub balance: u32,
+    /// The most that a payee gets, which is from 1 on.
+    pub amount: u32,
+    /// Transactions that read all accounts of a bank, as a fraction of all.
+    pub audits: f64,
+}
+
+/// The kinds of [`Transaction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    ReadWrite,
+    Transfer,
+}
+
+impl Named for Shape {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::ReadWrite, "read_write", "reads keys, and replaces the values of others"),
+        (Self::Transfer, "transfer", "moves money between accounts, or audits all of a bank"),
+    ];
 }
 
 /// Which keys operations touch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Keys {
-    /// Keys that exist at the start, numbered from 0.
+    /// Keys that exist at the start.
     pub count: u64,
+    /// The number of the first of them; the others follow it one by one.
+    pub first: u64,
     /// Whether each key is written once before the warm-up.
     pub preload: bool,
     /// How often each key is chosen.

@@ -5,7 +5,7 @@ use synod_results::check::{Consistency, Verdict};
 use synod_results::summary::{
     self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
 };
-use synod_workloads::{Arrival, Durability, ProtocolChoice, Transport, Workload};
+use synod_workloads::{Arrival, Durability, ProtocolChoice, Transaction, Transport, Workload};
 
 use super::gates;
 use super::machine::Edges;
@@ -83,6 +83,10 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         retries: sum(|noticed| noticed.retries),
         timeouts: sum(|noticed| noticed.unknown),
         busy: sum(|noticed| noticed.busy),
+        aborted: match workload.load.transaction {
+            Transaction::ReadWrite { .. } => None,
+            Transaction::Transfer(_) => Some(sum(|noticed| noticed.aborted)),
+        },
         limits: Vec::new(),
         gates: gates::all(&observed, &overall),
         faults: observed.faults.clone(),

@@ -24,7 +24,7 @@ use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::unreplicated::Unreplicated;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
-use synod_workloads::{Arrival, Concern, Random};
+use synod_workloads::{Arrival, Concern, Random, Transaction};
 
 use super::Check;
 use super::campaign::run_caught;
@@ -123,7 +123,9 @@ impl Shape {
         // Enough is asked for that something is always under way.
         plan.load.clients = 4;
         plan.load.arrival = Arrival::Closed { outstanding: 1, think_ns: 4 * MS };
-        plan.load.keys.count = 12;
+        if let Transaction::ReadWrite { .. } = plan.load.transaction {
+            plan.load.keys.count = 12;
+        }
         if self.cuts {
             plan.snapshot_bytes = 128 << 10;
         }

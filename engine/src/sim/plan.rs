@@ -9,8 +9,8 @@ use synod_protocols::protocol::{self, Change, PARAMETERS_MAX, Protocol, Service}
 use synod_protocols::quorum::votes::Votes;
 use synod_protocols::types::ReplicaId;
 use synod_workloads::{
-    Arrival, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
-    format_duration,
+    Arrival, Bank, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction,
+    Values, format_duration,
 };
 
 use super::models::Clock;
@@ -365,7 +365,7 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>().changed::<P>()
+        plan.aged().with_patience_for::<P>().changed::<P>().sometimes_a_bank::<P>()
     }
 
     /// In half of the runs an administrator changes who leads and who votes, if that can be; and some do
@@ -395,14 +395,40 @@ impl Plan {
         self
     }
 
+    /// Of some plans keys are accounts: from random numbers of its own, so that all else is drawn as if it
+    /// were not.
+    fn sometimes_a_bank<P: Protocol>(self) -> Self {
+        let random = &mut Random::new(self.seed, Concern::Transfers);
+        let is_bank = P::SERVICE == Service::Transactions && chance(random, 40);
+        if is_bank { self.banking(random) } else { self }
+    }
+
+    /// Money moves between a few accounts, which often do not hold enough, and audits add it up.
+    pub(super) fn banking(mut self, random: &mut Random) -> Self {
+        let accounts = pick(random, &[2, 3, 5]);
+        let payees = pick(random, &[1, 1, accounts - 1]);
+        let balance = pick(random, &[2, 10, 1_000]);
+        let amount = pick(random, &[1, 5, 500]);
+        let bank = Bank { accounts, payees, balance, amount, audits: 0.3 };
+        self.load.transaction = Transaction::Transfer(bank);
+        self.load.mix = Mix { transaction: 1.0, ..NOTHING };
+        self.load.keys.count = u64::from(accounts) * pick(random, &[1, 2]);
+        self.load.keys.preload = true;
+        self
+    }
+
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
     /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
     /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
     /// gave up within a second would fill the slots with what nobody waits for any more. Those of Paxos
-    /// Commit, which forces more writes than any other, would leave locks behind on the few keys there are.
+    /// Commit may not ask again, and give up when it is time to: it forces more writes than any other, and
+    /// on slow disks none of its rounds would be over before.
     fn with_patience_for<P: Protocol>(mut self) -> Self {
         if [Paxos::NAME, PaxosCommit::NAME].contains(&P::NAME) {
             self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
+        }
+        if P::NAME == PaxosCommit::NAME {
+            self.load.timeout_ns = self.load.timeout_ns.max(SECOND / 2);
         }
         self
     }
@@ -538,12 +564,25 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
     }
 }
 
+/// A mix to which what there is, is added.
+const NOTHING: Mix = Mix {
+    get: 0.0,
+    put: 0.0,
+    insert: 0.0,
+    delete: 0.0,
+    compare_and_swap: 0.0,
+    add: 0.0,
+    read_modify_write: 0.0,
+    transaction: 0.0,
+};
+
 fn draw_load(random: &mut Random, service: Service) -> Load {
     // No keys in all but for transactions, so that other loads are drawn as if there were none.
     let transaction = if service == Service::Transactions {
-        Transaction { reads: pick(random, &[0, 1, 1]), writes: pick(random, &[1, 1, 2, 3]) }
+        let (reads, writes) = (pick(random, &[0, 1, 1]), pick(random, &[1, 1, 2, 3]));
+        Transaction::ReadWrite { reads, writes }
     } else {
-        Transaction { reads: 0, writes: 1 }
+        Transaction::ReadWrite { reads: 0, writes: 1 }
     };
     Load {
         threads: 1,
@@ -557,6 +596,7 @@ fn draw_load(random: &mut Random, service: Service) -> Load {
         transaction,
         keys: Keys {
             count: pick(random, &[1, 2, 5, 12]).max(transaction.keys()),
+            first: 0,
             preload: false,
             distribution: KeyDistribution::Uniform,
         },

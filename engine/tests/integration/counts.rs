@@ -8,7 +8,7 @@ mod list;
 
 use std::thread;
 
-use forms::{FORMS, Form};
+use forms::{APART, FORMS, Form};
 use synod::count::Question;
 
 use crate::support;
@@ -21,7 +21,8 @@ fn expected(form: &Form, replicas: u64) -> [u64; 3] {
 fn simulated(replicas: u8) {
     for form in FORMS.iter().filter(|form| form.replicas_min <= replicas.into()) {
         let Form { protocol, with: parameters, operation, .. } = *form;
-        let question = Question { protocol, parameters, replicas, operation, simulated: true };
+        let (managers, simulated) = (replicas, true);
+        let question = Question { protocol, parameters, replicas, managers, operation, simulated };
         let counts = question.ask().unwrap();
         let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
         assert_eq!(counts.whole(), Some(expected(form, replicas.into())), "{said}");
@@ -48,6 +49,35 @@ fn simulated_operations_cost_what_papers_say() {
     thread::scope(|scope| {
         for replicas in [3, 4, 5, 7, 9] {
             scope.spawn(move || simulated(replicas));
+        }
+    });
+}
+
+/// Replicas that a cluster has at most.
+const REPLICAS_MAX: u64 = 9;
+
+#[test]
+fn transactions_of_managers_apart_cost_what_papers_say() {
+    thread::scope(|scope| {
+        for managers in [3_u64, 4, 5, 6, 7, 8] {
+            scope.spawn(move || {
+                for (apart, form) in APART.iter().filter(|(it, _)| it + managers <= REPLICAS_MAX) {
+                    let Form { protocol, with: parameters, operation, .. } = *form;
+                    let replicas = u8::try_from(managers + apart).unwrap();
+                    let (narrow, simulated) = (u8::try_from(managers).unwrap(), true);
+                    let question = Question {
+                        protocol,
+                        parameters,
+                        replicas,
+                        managers: narrow,
+                        operation,
+                        simulated,
+                    };
+                    let counts = question.ask().unwrap();
+                    let said = format!("{protocol} {parameters}, {managers} managers: {counts:?}");
+                    assert_eq!(counts.whole(), Some(expected(form, managers)), "{said}");
+                }
+            });
         }
     });
 }

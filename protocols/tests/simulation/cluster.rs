@@ -7,6 +7,7 @@ use synod_protocols::protocol::{Change, Input, Protocol, Service};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Replicas, Slot};
 
+use crate::bank;
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
 use crate::election_safety::ElectionSafety;
@@ -102,6 +103,9 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
     let promise = P::consistency(plan.replicas, &plan.parameters);
+    if plan.is_bank {
+        bank::check(&cluster.clients.history)?;
+    }
     weaker::check(&cluster.clients.history, promise)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();

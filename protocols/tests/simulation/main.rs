@@ -4,6 +4,7 @@
 //! `SYNOD_SEEDS=100000 cargo test -p synod-protocols --release` runs more seeds than usual.
 
 mod arena;
+mod bank;
 mod clients;
 mod cluster;
 mod damage;

@@ -8,9 +8,11 @@ mod voters;
 
 use std::collections::BTreeMap;
 
+use synod_protocols::command::Commands;
 use synod_protocols::multi_paxos;
 use synod_protocols::protocol::Protocol;
-use synod_protocols::types::{Ballot, Reign, ReplicaId, Slot};
+use synod_protocols::transactions::owners;
+use synod_protocols::types::{Ballot, Reign, ReplicaId, Replicas, Slot};
 use synod_protocols::viewstamped;
 use synod_protocols::wire::Wire;
 use synod_protocols::zab;
@@ -93,6 +95,14 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
                 vec![misread_by_registers(mutation, mail)]
             }
+            Some(Mutation::ReadsWithoutLocks) => {
+                let said = self.without_locks(&mail);
+                if said.is_empty() {
+                    return vec![mail];
+                }
+                packets.extend(said.into_iter().map(Mail::into_packet));
+                Vec::new()
+            }
             Some(mutation) if P::NAME == "two_phase_commit" => {
                 transactions::misread(mutation, mail)
             }
@@ -101,6 +111,28 @@ impl<P: Protocol> Replica<P> {
             }
             Some(_) | None => vec![mail],
         }
+    }
+
+    /// What this replica says at once to who asks it to prepare what only reads; nothing to others.
+    fn without_locks(&self, mail: &Mail) -> Vec<Mail> {
+        // Both protocols ask with the first kind of message.
+        if mail.message[0] != 1 {
+            return Vec::new();
+        }
+        let replicas = self.config.replicas;
+        let store = &self.life.as_ref().expect("only who lives reads").store;
+        let vote = transactions::vote_without_locks(mail, self.config.id, replicas, store);
+        let Some(vote) = vote else { return Vec::new() };
+        if P::NAME == "two_phase_commit" {
+            return transactions::prepared_without_locks(mail, vote).into_iter().collect();
+        }
+        let mut managers = Replicas::NONE;
+        for command in Commands::new(&mail.payload.shared) {
+            owners(&command, replicas).iter().for_each(|owner| {
+                managers.insert(owner);
+            });
+        }
+        paxos_commit::prepared_without_locks(mail, &vote, managers, &self.config)
     }
 
     /// The replica that many places behind another.

@@ -65,6 +65,9 @@ impl Check {
             ("transactions come before themselves", Some(Self::History)),
             ("saw something else than was written", Some(Self::History)),
             ("two writes make one version", Some(Self::History)),
+            ("fell below zero", Some(Self::History)),
+            ("it was refused although", Some(Self::History)),
+            ("an audit saw", Some(Self::History)),
             ("linearizability is unknown", None),
             ("no progress", Some(Self::Progress)),
             ("did not come to hold the same", Some(Self::Convergence)),
@@ -377,6 +380,14 @@ const TWO_PHASE_COMMIT: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+/// What breaks the rules of accounts.
+const BANK: &[Row] = &[
+    ("votes yes for an overdraft", Mutation::OverdrawsAccounts, HISTORY),
+    ("applies what aborts", Mutation::CommitsWhatAborts, ANY),
+    ("audit without locks", Mutation::ReadsWithoutLocks, HISTORY),
+    ("takes no of an account for yes", Mutation::TakesNoForYes, ANY),
+];
+
 const PAXOS_COMMIT: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, ANY),
     ("votes before the disk", Mutation::SendsKindEarly(2), ANY),
@@ -488,6 +499,10 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
+    let bank = |seed| Plan::draw::<TwoPhaseCommit>(seed).banking();
+    mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", BANK, bank));
+    let bank = |seed| Plan::draw::<PaxosCommit>(seed).banking();
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", BANK, bank));
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
     let take_overs = PAXOS_COMMIT_OF_TAKE_OVERS;
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", take_overs, impatient));

@@ -141,6 +141,13 @@ pub(crate) enum Mutation {
     AbortsSome,
     /// Two-Phase Commit: a coordinator takes every vote for a yes. Paxos Commit: an acceptor does.
     TakesNoForYes,
+    /// Two-Phase Commit, Paxos Commit: a resource manager votes yes although the balance of an account would
+    /// fall below zero.
+    OverdrawsAccounts,
+    /// Two-Phase Commit, Paxos Commit: a resource manager applies the entries of what aborts.
+    CommitsWhatAborts,
+    /// Two-Phase Commit, Paxos Commit: a resource manager keeps no locks for who only reads.
+    ReadsWithoutLocks,
     /// Paxos Commit: an acceptor accepts the votes of a round when it has the first.
     DecidesByOneVote,
     /// Paxos Commit: who takes over commits what nobody has accepted.

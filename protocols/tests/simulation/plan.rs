@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u32,
     pub(crate) operations: usize,
     pub(crate) keys: u64,
+    /// Keys are accounts: transactions open them, move money, and audit.
+    pub(crate) is_bank: bool,
     /// How long clients wait for an answer at first.
     pub(crate) patience_ns: u64,
     pub(crate) loss_percent: u64,
@@ -69,6 +71,7 @@ impl Plan {
             clients: u32::try_from(random.between(1, 5)).expect("a few"),
             operations: random.pick(&[8, 8, 12, 20]),
             keys: random.between(1, 4),
+            is_bank: false,
             patience_ns: 8 * MILLISECOND,
             loss_percent: random.pick(&[0, 0, 2, 10, 25]),
             twice_percent: random.pick(&[0, 5, 20]),
@@ -113,10 +116,16 @@ impl Plan {
     /// All transactions are checked together, which only so many can be; replicas need each other, so
     /// that they must not wait for long.
     fn transacting<P: Protocol>(mut self) -> Self {
-        if P::SERVICE == Service::Transactions {
-            self.operations = self.operations.min(12);
+        if P::SERVICE != Service::Transactions {
+            return self;
         }
-        self
+        self.operations = self.operations.min(12);
+        if Random::new(self.seed ^ 0xba2c).percent(40) { self.banking() } else { self }
+    }
+
+    /// Money moves between keys.
+    pub(crate) fn banking(self) -> Self {
+        Self { is_bank: true, keys: self.keys.max(2), ..self }
     }
 
     /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.

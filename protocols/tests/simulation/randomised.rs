@@ -95,6 +95,16 @@ fn paxos_commit_survives_its_faults() {
 }
 
 #[test]
+fn money_only_moves_with_two_phase_commit() {
+    campaign_with::<TwoPhaseCommit>(1_000, |seed| Plan::draw::<TwoPhaseCommit>(seed).banking());
+}
+
+#[test]
+fn money_only_moves_with_paxos_commit() {
+    campaign_with::<PaxosCommit>(1_000, |seed| Plan::draw::<PaxosCommit>(seed).banking());
+}
+
+#[test]
 fn multi_paxos_survives_its_faults() {
     let summaries = campaign::<MultiPaxos>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");

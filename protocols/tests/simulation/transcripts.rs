@@ -9,7 +9,7 @@
 //! | `timeout R` | time goes on to R's deadline, which has come |
 //! | `put R KEY NUMBER`, `get R KEY` | a client's command reaches R |
 //! | `get R KEY SLOT` | the same, and the client was told of that slot before |
-//! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number |
+//! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number; `KEY+NUMBER` and `KEY-NUMBER` add |
 //! | `write R` | R's disk has written everything appended |
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
@@ -221,16 +221,23 @@ impl<P: Protocol> Script<P> {
     }
 }
 
-/// One part of a transaction: `KEY` reads, `KEY=NUMBER` writes.
+/// One part of a transaction: `KEY` reads, `KEY=NUMBER` writes, `KEY+NUMBER` and `KEY-NUMBER` add.
 fn part_of_transaction(part: &str) -> Vec<u8> {
-    let (key, value) = part.split_once('=').map_or((part, None), |(key, it)| (key, Some(it)));
-    let value = value.map(|value| (number(value) as u64).to_le_bytes());
+    let (key, rest) = part.split_at(part.find(['=', '+', '-']).unwrap_or(part.len()));
+    let value = rest.get(1..).map(|value| number(value) as u64);
+    let (op, value) = match rest.chars().next() {
+        None => (Op::Get, None),
+        Some('-') => (Op::Add, value.map(u64::wrapping_neg)),
+        Some('+') => (Op::Add, value),
+        Some(_) => (Op::Put, value),
+    };
+    let value = value.map(u64::to_le_bytes);
     let mut bytes = Vec::new();
     Command {
         session: SessionId::new(1, 0),
         sequence: 1,
         key: number(key) as u64,
-        op: if value.is_some() { Op::Put } else { Op::Get },
+        op,
         expected: 0,
         value: value.as_ref().map_or(&[], |value| &value[..]),
     }
