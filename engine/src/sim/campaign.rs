@@ -336,7 +336,7 @@ mod tests {
     const ONCE_FAILED_QUORUM: [u64; 3] = [86, 89, 107];
 
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
-    const ONCE_FAILED_PAXOS_COMMIT: [u64; 2] = [205, 5_000_045];
+    const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
 
     fn assert_pass<P: Protocol>(seeds: &[u64]) {
         for &seed in seeds {
