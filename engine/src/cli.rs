@@ -5,6 +5,7 @@ pub(crate) mod count;
 pub(crate) mod histories;
 pub(crate) mod knee;
 pub(crate) mod limits;
+mod parquet;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod runs;
@@ -196,7 +197,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
-    /// Write a history in the format of another checker.
+    /// Write a history in the format of another checker, or as a table.
     Export {
         /// The run folder, its part, or the file.
         folder: PathBuf,
@@ -220,16 +221,19 @@ pub(crate) enum Command {
         /// Also write every result as comma-separated values.
         #[arg(long, value_name = "FILE")]
         csv: Option<PathBuf>,
+        /// Also write the same table as Parquet, if the program was built with `--features parquet`.
+        #[arg(long, value_name = "FILE")]
+        parquet: Option<PathBuf>,
         /// Also write each chart as SVG into this folder.
         #[arg(long, value_name = "FOLDER")]
         svg: Option<PathBuf>,
     },
-    /// Say what is faster, what is slower and what repeats cannot tell: two run folders, or the
+    /// Say what is faster, what is slower and what repeats cannot tell: two runs or suites, or the
     /// protocols of one.
     Compare {
-        /// The first run folder.
+        /// The first folder, of a run or a suite, of which each point is compared.
         first: PathBuf,
-        /// The second run folder; without one, the protocols of the first.
+        /// The second folder; without one, the protocols of the first.
         second: Option<PathBuf>,
         /// Compare also what is unequal or failed a gate, with footnotes.
         #[arg(long)]

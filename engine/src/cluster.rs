@@ -30,7 +30,7 @@ use crate::io::memory::Hub;
 use crate::io::uring::clock;
 use crate::load;
 use crate::registry;
-use synod_protocols::protocol::Service;
+use synod_protocols::protocol::{Change, Service};
 
 /// How long replicas may take to listen.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -281,6 +281,19 @@ impl Cluster {
     pub fn fail_write(&mut self, id: usize) {
         self.killed[id] = true;
         self.members[id].tell(&Order::FailWrite);
+    }
+
+    /// Asks all replicas for something, as an administrator does: whoever leads will do it.
+    pub fn change(&mut self, change: Change) {
+        for member in &mut self.members {
+            member.tell(&Order::Change(change.into()));
+        }
+    }
+
+    /// How each group of a replica was doing when it last said so.
+    #[must_use]
+    pub fn statuses_of(&self, id: usize) -> &[Status] {
+        self.members[id].statuses()
     }
 
     /// What emulated faults have done at a replica in its present life.

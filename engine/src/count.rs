@@ -75,7 +75,10 @@ pub struct Question<'a> {
     pub replicas: u8,
     /// How many of them have no vote.
     pub observers: u8,
-    /// The kind of operation, as a mix has it.
+    /// Resource managers of a transaction: so many replicas, the last ones, hold all keys. The first
+    /// coordinates, and with less than all it is none of them.
+    pub managers: u8,
+    /// The kind of operation, as a mix has it; or `transfer`, which is a transaction between accounts.
     pub operation: &'a str,
     /// Whether in virtual time or on the engine.
     pub simulated: bool,
@@ -121,18 +124,29 @@ impl Question<'_> {
     }
 
     fn run(&self, links: &str) -> Result<ProtocolResult, String> {
-        let Self { protocol, replicas, observers, operation, simulated, .. } = *self;
+        let Self { protocol, replicas, observers, managers, operation, simulated, .. } = *self;
         let catalog = registry::catalog();
         let parameters = self.parameters(&catalog)?;
-        // A transaction writes a key of each replica.
-        let keys = if operation == "transaction" { replicas } else { 1 };
+        // A transaction writes a key of each manager: replica r holds those that leave r as remainder.
+        let keys = if matches!(operation, "transaction" | "transfer") { managers } else { 1 };
+        // There is always enough.
+        let (kind, shape) = match operation {
+            "transfer" => {
+                let payees = managers.saturating_sub(1);
+                let bank =
+                    format!("accounts: {managers}, payees: {payees}, balance: 1G, amount: 1");
+                ("transaction", format!("shape: transfer, audits: 0%, {bank}"))
+            }
+            other => (other, format!("reads: 0, writes: {managers}")),
+        };
+        let first = replicas - managers;
         let yaml = format!(
             "name: count\n\
              cluster: {{ replicas: {replicas}, observers: {observers}, durability: group, log: {LOG}, wait: block{links} }}\n\
              protocols: [{{ {protocol}: {{ {parameters} }} }}]\n\
-             load: {{ clients: 1, connections: 1, keys: {{ count: {keys} }}, \
-             transaction: {{ reads: 0, writes: {replicas} }}, \
-             arrival: {{ closed: {{ think: {THINK_NS}ns }} }}, mix: {{ {operation}: 100% }} }}\n\
+             load: {{ clients: 1, connections: 1, keys: {{ count: {keys}, first: {first} }}, \
+             transaction: {{ {shape} }}, \
+             arrival: {{ closed: {{ think: {THINK_NS}ns }} }}, mix: {{ {kind}: 100% }} }}\n\
              phases: {{ warm_up: 3s, measure: 2s }}\n"
         );
         let workload = load(Path::new("count.yaml"), &yaml, &catalog, &[])

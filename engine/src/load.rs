@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use synod_protocols::command::{Replies, Reply, Status, validate_replies};
 use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
+use synod_results::history::{self, Outcome};
 use synod_workloads::{Arrival, ArrivalGenerator, Load, Phases, thread_seed};
 
 use self::clients::{Clients, Step};
@@ -88,6 +89,8 @@ pub struct Noticed {
     pub unknown: u64,
     /// Times that a replica said `busy`.
     pub busy: u64,
+    /// Transfers that were refused for want of money, while measuring.
+    pub aborted: u64,
     /// Times that a replica named another as the leader.
     pub redirects: u64,
     /// Replies that nobody waited for any more.
@@ -204,8 +207,9 @@ impl<I: Io> LoadThread<I> {
             Arrival::Closed { think_ns, .. } => think_ns,
             Arrival::Open { .. } => 0,
         };
-        let (first, step) = (u64::from(plan.thread), u64::from(plan.threads));
-        let end = if plan.load.keys.preload { plan.load.keys.count } else { 0 };
+        let (keys, step) = (plan.load.keys, u64::from(plan.threads));
+        let first = keys.first + u64::from(plan.thread);
+        let end = if keys.preload { keys.first + keys.count } else { 0 };
         let core = Core {
             slots: Slots::new(&plan),
             clients,
@@ -499,6 +503,10 @@ impl Core {
             self.give_up(client);
             return;
         };
+        let is_aborted = operation.kind == history::Kind::Transaction
+            && operation.outcome == Outcome::Mismatch
+            && self.recording.is_measuring(self.now);
+        self.noticed.aborted += u64::from(is_aborted);
         let parts = self.clients.parts(&operation);
         self.recording.record(operation.kind, parts, intended, self.now);
         self.completed += 1;

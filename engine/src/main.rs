@@ -9,6 +9,7 @@ use synod::knee::Question;
 use synod::{registry, tune};
 use synod_workloads::{reference, schema};
 
+use cli::report::Extras;
 use cli::{
     Arguments, Command, campaign, exit, fail, histories, knee, limits, predict, runs, suites,
 };
@@ -55,8 +56,9 @@ fn main() -> ExitCode {
             histories::export(&folder, format, part.as_deref(), out.as_deref())
                 .map_or_else(|(message, code)| fail(&message, code), |()| ExitCode::SUCCESS)
         }
-        Command::Report { folder, out, csv, svg } => {
-            cli::report::report(&folder, out, csv.as_deref(), svg.as_deref())
+        Command::Report { folder, out, csv, parquet, svg } => {
+            let (csv, parquet, pictures) = (csv.as_deref(), parquet.as_deref(), svg.as_deref());
+            cli::report::report(&folder, out, &Extras { csv, parquet, pictures })
         }
         Command::Compare { first, second, anyway } => {
             runs::compare(&first, second.as_deref(), anyway)

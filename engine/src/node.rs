@@ -20,8 +20,8 @@ mod state;
 use std::fmt;
 
 use synod_protocols::command::{self, CommandLimits};
-use synod_protocols::protocol::{Config, Doubt, Hints, Input, Protocol, Role};
-use synod_protocols::types::{ReplicaId, Slot, Time};
+use synod_protocols::protocol::{Change, Config, Doubt, Hints, Input, Protocol, Role};
+use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Time};
 use synod_protocols::wire::Wire;
 
 use self::body::Body;
@@ -86,6 +86,8 @@ pub struct Node<P: Protocol, I: Io> {
     reconnect_at: Time,
     /// Whether recovery is over: set by the first turn.
     started: bool,
+    /// What an administrator asked for since the last turn.
+    change: Option<Change>,
 }
 
 impl<P: Protocol, I: Io> fmt::Debug for Node<P, I> {
@@ -157,7 +159,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let protocol = P::new(&settings.protocol);
         let mut body = Body::new(settings);
         body.set_now(io.now());
-        Self { protocol, body, io, reconnect_at: Time(0), started: false }
+        Self { protocol, body, io, reconnect_at: Time(0), started: false, change: None }
     }
 
     /// A replica with a log, which may be that of an earlier life: reads the snapshot, replays what
@@ -277,6 +279,16 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.protocol.role()
     }
 
+    /// Who votes by the last configuration that is known to be committed; `None` if that never changes.
+    pub fn voters(&self) -> Option<Replicas> {
+        self.protocol.voters()
+    }
+
+    /// An administrator asks for something: the next turn hands it over. The last word counts.
+    pub fn change(&mut self, change: Change) {
+        self.change = Some(change);
+    }
+
     /// The first slot that was not applied; `None` while commands are replayed over a snapshot.
     pub fn applied(&self) -> Option<Slot> {
         self.body.state.is_whole().then(|| self.body.state.next())
@@ -303,6 +315,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
         let lingers = || self.protocol.room() > 0 && self.body.log_has_room();
         let linger_until = self.body.linger_until().filter(|_| lingers()).unwrap_or(Time::NEVER);
         let greeting_until = self.body.connections.greeting_until();
+        let snapshots_at = if self.body.snapshots_go_on() { self.io.now() } else { Time::NEVER };
         let reconnect_at =
             if self.body.next_to_connect().is_some() { self.reconnect_at } else { Time::NEVER };
         self.io
@@ -311,6 +324,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
             .min(reconnect_at)
             .min(linger_until)
             .min(greeting_until)
+            .min(snapshots_at)
     }
 
     /// One turn.
@@ -368,6 +382,9 @@ impl<P: Protocol, I: Io> Node<P, I> {
         if body.now() >= protocol.deadline() {
             protocol.step(Input::Timeout, body);
         }
+        if let Some(change) = self.change.take() {
+            protocol.step(Input::Change(change), body);
+        }
         deliver_to_self(protocol, body);
         while protocol.reads_room() > 0
             && let Some(gets) = body.take_reads()
@@ -402,9 +419,22 @@ impl<P: Protocol, I: Io> Node<P, I> {
 fn deliver_to_self<P: Protocol, S: Storage>(protocol: &mut P, body: &mut Body<P, S>) {
     while let Some((message, payload)) = body.next_to_self() {
         let from = body.id();
-        protocol.step(Input::Message { from, message, payload }, body);
-        body.release_payload(payload);
+        step_message(protocol, body, from, message, payload);
     }
+}
+
+/// One message, whoever it comes from.
+fn step_message<P: Protocol, S: Storage>(
+    protocol: &mut P,
+    body: &mut Body<P, S>,
+    from: ReplicaId,
+    message: P::Message,
+    payload: Payload,
+) {
+    body.hears(Some(from));
+    protocol.step(Input::Message { from, message, payload }, body);
+    body.hears(None);
+    body.release_payload(payload);
 }
 
 fn receive<P: Protocol, S: Storage>(
@@ -487,8 +517,7 @@ fn take_frame<P: Protocol, S: Storage>(
             let from = ReplicaId(from);
             let Some(payload) = body.receive_payload(frame) else { return Ok(()) };
             body.counters.messages_received += 1;
-            protocol.step(Input::Message { from, message, payload }, body);
-            body.release_payload(payload);
+            step_message(protocol, body, from, message, payload);
             Ok(())
         }
         (Some(Speaker::Replica(from)), Kind::Snapshot) => {

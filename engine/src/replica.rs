@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crossbeam::atomic::AtomicCell;
 use crossbeam::channel::{self, Receiver, Sender};
-use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Role};
-use synod_protocols::types::ReplicaId;
+use synod_protocols::protocol::{Change, Config, PARAMETERS_MAX, Protocol, Role};
+use synod_protocols::types::{ReplicaId, Replicas};
 
 use crate::cluster::orders::{Enlist, Order, Report, Status, WireAddress};
 use crate::emulate::{Control, Emulated};
@@ -136,8 +136,10 @@ impl Visit for Serve<'_> {
         let records: Arc<[AtomicUsize]> =
             enlist.listen.iter().map(|_| AtomicUsize::new(0)).collect();
         let control = enlist.links.clone().map(|rules| Arc::new(Control::new(rules)));
-        let mut threads = Vec::new();
+        let (mut threads, mut changes) = (Vec::new(), Vec::new());
         for (group, listener) in listeners.into_iter().enumerate() {
+            let (change, changed) = channel::unbounded();
+            changes.extend(P::CHANGES.then_some(change));
             let peers = peers[group].iter().cloned().map(Address::from).collect();
             let thread = GroupThread {
                 settings: settings(&enlist, group, peers, Key::random()?),
@@ -148,6 +150,7 @@ impl Visit for Serve<'_> {
                 records: Arc::clone(&records),
                 failed: failed.clone(),
                 control: control.clone(),
+                changes: changed,
             };
             let spawned = thread::Builder::new()
                 .name(format!("group {group}"))
@@ -155,7 +158,8 @@ impl Visit for Serve<'_> {
                 .map_err(|error| format!("a thread could not be started: {error}"))?;
             threads.push(spawned);
         }
-        let watch = Watch { shared: &shared, statuses: &statuses, records: &records, control };
+        let (statuses, records) = (&statuses, &records);
+        let watch = Watch { shared: &shared, statuses, records, control, changes };
         let watched = watch.until_the_end(&orders, &failures, say);
         if hub.is_some() {
             // The end of a process ends its threads; here nothing else does.
@@ -248,6 +252,8 @@ struct Watch<'a> {
     records: &'a [AtomicUsize],
     /// Emulated faults, in a run that has them.
     control: Option<Arc<Control>>,
+    /// To each group what an administrator asks for; to none where nothing can be asked.
+    changes: Vec<Sender<Change>>,
 }
 
 impl Watch<'_> {
@@ -300,6 +306,14 @@ impl Watch<'_> {
                 control.stall_until(uring::clock() + for_ns);
             }
             (Order::FailWrite, Some(control)) => control.fail_next_write(),
+            (Order::Change(_), _) if self.changes.is_empty() => {
+                return Err("told to change what this protocol does not change".to_owned());
+            }
+            (Order::Change(change), _) => {
+                for group in &self.changes {
+                    let _it_has_ended = group.send(change.into());
+                }
+            }
             (Order::Links(_) | Order::Stall(_) | Order::FailWrite, None) => {
                 return Err("told of faults in a run without any".to_owned());
             }
@@ -350,6 +364,8 @@ struct GroupThread {
     records: Arc<[AtomicUsize]>,
     failed: Sender<String>,
     control: Option<Arc<Control>>,
+    /// What an administrator asks for.
+    changes: Receiver<Change>,
 }
 
 /// How often a group's thread tells how it is doing.
@@ -446,11 +462,17 @@ impl GroupThread {
     fn serve<P: Protocol, I: Io>(&self, node: &mut Node<P, I>) -> Result<(), String> {
         let mut publish_at = node.now();
         while !self.shared.stop.load(Ordering::Relaxed) {
+            if P::CHANGES
+                && let Ok(change) = self.changes.try_recv()
+            {
+                node.change(change);
+            }
             node.turn().map_err(|fatal| fatal.to_string())?;
             if node.now() >= publish_at {
                 publish_at = node.now() + PUBLISH_NS;
                 self.statuses[self.group].store(Status {
                     leads: matches!(node.role(), Role::Leader),
+                    voters: node.voters().map(Replicas::bits),
                     counters: node.counters(),
                     cpu_ns: thread_cpu_ns(),
                     at_ns: node.now().0,

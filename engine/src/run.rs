@@ -520,7 +520,7 @@ fn load_thread(
 /// The machine as it is now: the processors and the processes of a run.
 fn machine(cluster: &Cluster, placed: &Placed) -> Machine {
     let processors = placed.replicas.iter().flatten().chain(&placed.load).copied().collect();
-    let own = ("the load generator".to_owned(), std::process::id());
+    let own = (machine::LOAD.to_owned(), std::process::id());
     let replicas = cluster.processes().map(|(id, process)| (format!("replica {id}"), process));
     let processes: Vec<(String, u32)> = replicas.chain([own]).collect();
     Machine::read(Path::new("/"), &processors, &processes)

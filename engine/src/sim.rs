@@ -5,8 +5,9 @@
 //! Real frames travel between them and real log writes go to their disks. A run has three parts:
 //!
 //! 1. Faults strike while clients ask.
-//! 2. Everything heals, but only as many replicas as the protocol needs go on, chosen by the seed;
-//!    the others stand still. Clients must get answers within a bound.
+//! 2. Everything heals, and all vote again who were asked not to. But only as many replicas as the
+//!    protocol needs go on, chosen by the seed; the others stand still. Clients must get answers
+//!    within a bound.
 //! 3. All go on. When the clients are done, replicas must come to hold the same, and what was
 //!    answered must be there.
 //!
@@ -30,7 +31,8 @@ pub(crate) mod world;
 use std::collections::BTreeMap;
 
 use crossbeam::channel::unbounded;
-use synod_protocols::protocol::{Protocol, Service};
+use synod_protocols::protocol::{Change, Protocol, Service};
+use synod_protocols::types::ReplicaId;
 use synod_results::check::{self, Consistency};
 use synod_results::history::Operation;
 use synod_workloads::{Concern, Random};
@@ -46,6 +48,9 @@ use crate::registry::promise_of;
 
 /// After everything has healed clients get answers within this, unless the plan is slowed down.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
+
+/// How long until an administrator asks again, unless the plan is slowed down.
+const ASK_AGAIN_NS: u64 = 1_000_000_000;
 
 /// Answers that count as progress.
 const PROGRESS_OPERATIONS: u64 = 20;
@@ -168,6 +173,7 @@ fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> 
         let sentence = format!("a replica did not get back what it lost: {}", world.describe());
         return Err(failed(Check::Progress, sentence));
     }
+    let_all_vote(world, plan)?;
     let frozen = choose_frozen::<P>(plan);
     world.freeze(&frozen);
     progress(world, plan, "after all faults were healed")?;
@@ -186,6 +192,27 @@ fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> 
         return Err(failed(Check::Convergence, sentence));
     }
     Ok(recovery_ns)
+}
+
+/// The administrator lets everybody vote, so that any majority can go on without the others.
+fn let_all_vote<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<(), Failure> {
+    let end = world.now + plan.slowness * PROGRESS_NS_MAX;
+    for id in (0..plan.replicas).filter(|_| P::CHANGES) {
+        // Also of one that votes: something else that was asked before may still wait for its turn.
+        loop {
+            world.change(Change::Add(ReplicaId(id)));
+            world.run_until(world.now + plan.slowness * ASK_AGAIN_NS, |_| false);
+            if world.votes(usize::from(id)) {
+                break;
+            }
+            if world.now >= end {
+                recovered(world)?;
+                let sentence = format!("replica {id} was not let vote: {}", world.describe());
+                return Err(failed(Check::Progress, sentence));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn recovered<P: Protocol>(world: &World<P>) -> Result<(), Failure> {

@@ -33,7 +33,9 @@ use synod_protocols::two_phase_commit::TwoPhaseCommit;
 use synod_protocols::types::ReplicaId;
 use synod_protocols::viewstamped::Viewstamped;
 use synod_protocols::zab::Zab;
-use synod_workloads::{Arrival, KeyDistribution, Keys, Load, Mix, Phases, Transaction, Values};
+use synod_workloads::{
+    Arrival, Bank, KeyDistribution, Keys, Load, Mix, Phases, Transaction, Values,
+};
 use tempfile::TempDir;
 
 const REPLICAS: u8 = 3;
@@ -131,6 +133,7 @@ fn turns_of_two_phase_commit_take_no_memory() {
     assert_no_allocation::<TwoPhaseCommit>(None, 16);
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<TwoPhaseCommit>(Some(folder.path()), 100);
+    assert_no_allocation_under::<TwoPhaseCommit>(None, transfers());
 }
 
 #[test]
@@ -138,6 +141,7 @@ fn turns_of_paxos_commit_take_no_memory() {
     assert_no_allocation::<PaxosCommit>(None, 16);
     let folder = TempDir::new().unwrap();
     assert_no_allocation::<PaxosCommit>(Some(folder.path()), 100);
+    assert_no_allocation_under::<PaxosCommit>(None, transfers());
 }
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -210,6 +214,10 @@ fn count_once(turn: &mut impl FnMut()) -> Counted {
 }
 
 fn assert_no_allocation<P: Protocol + 'static>(folder: Option<&Path>, value_bytes: u32) {
+    assert_no_allocation_under::<P>(folder, load(value_bytes));
+}
+
+fn assert_no_allocation_under<P: Protocol + 'static>(folder: Option<&Path>, load: Load) {
     // Twenty threads at once would only wait for each other. What a failed test leaves is nothing.
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let any_port = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -223,7 +231,7 @@ fn assert_no_allocation<P: Protocol + 'static>(folder: Option<&Path>, value_byte
     };
     let (full, pieces) = bounded(64);
     let (give_back, used) = unbounded();
-    let plan = plan::<P>(peers.clone(), value_bytes);
+    let plan = plan::<P>(peers.clone(), load);
     thread::scope(|scope| {
         let replicas: Vec<_> = (0..)
             .zip(listeners)
@@ -354,7 +362,7 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
     }
 }
 
-fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
+fn plan<P: Protocol>(replicas: Vec<Address>, load: Load) -> Plan {
     Plan {
         thread: 0,
         threads: 1,
@@ -362,35 +370,50 @@ fn plan<P: Protocol>(replicas: Vec<Address>, value_bytes: u32) -> Plan {
         key: Key::of_seed(1).for_clients(),
         nonces: Key::of_seed(9),
         groups: vec![replicas],
-        load: Load {
-            threads: 1,
-            connections: REPLICAS.into(),
-            clients: CLIENTS,
-            arrival: Arrival::Closed { outstanding: 1, think_ns: 0 },
-            mix: Mix {
-                get: 0.5,
-                put: 0.4,
-                insert: 0.0,
-                delete: 0.0,
-                compare_and_swap: 0.0,
-                add: 0.0,
-                read_modify_write: 0.1,
-                transaction: 0.0,
-            },
-            transaction: Transaction { reads: 0, writes: 1 },
-            keys: Keys {
-                count: KEYS,
-                preload: true,
-                distribution: KeyDistribution::Zipfian { theta: 0.99 },
-            },
-            values: Values::Fixed(value_bytes),
-            timeout_ns: 5_000_000_000,
-            give_up_ns: 20_000_000_000,
-        },
+        load,
         phases: Phases { warm_up_ns: WARM_UP_NS, measure_ns: RUN_NS_MAX, cool_down_ns: 0 },
         seed: 1,
         repeatable: P::SERVICE == Service::StateMachine,
         reads: P::reads(&[0; PARAMETERS_MAX]),
         frame_bytes_max: FRAME_BYTES_MAX,
     }
+}
+
+/// Gets and writes of some keys more than of others.
+fn load(value_bytes: u32) -> Load {
+    Load {
+        threads: 1,
+        connections: REPLICAS.into(),
+        clients: CLIENTS,
+        arrival: Arrival::Closed { outstanding: 1, think_ns: 0 },
+        mix: Mix {
+            get: 0.5,
+            put: 0.4,
+            insert: 0.0,
+            delete: 0.0,
+            compare_and_swap: 0.0,
+            add: 0.0,
+            read_modify_write: 0.1,
+            transaction: 0.0,
+        },
+        transaction: Transaction::ReadWrite { reads: 0, writes: 1 },
+        keys: Keys {
+            count: KEYS,
+            first: 0,
+            preload: true,
+            distribution: KeyDistribution::Zipfian { theta: 0.99 },
+        },
+        values: Values::Fixed(value_bytes),
+        timeout_ns: 5_000_000_000,
+        give_up_ns: 20_000_000_000,
+    }
+}
+
+/// Money that moves between accounts, and audits.
+fn transfers() -> Load {
+    let load = load(16);
+    let mix = Mix { get: 0.0, put: 0.0, read_modify_write: 0.0, transaction: 1.0, ..load.mix };
+    let bank = Bank { accounts: 8, payees: 2, balance: 100, amount: 50, audits: 0.1 };
+    let keys = Keys { distribution: KeyDistribution::Uniform, ..load.keys };
+    Load { mix, transaction: Transaction::Transfer(bank), keys, ..load }
 }

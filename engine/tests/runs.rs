@@ -81,7 +81,7 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
     let summary = assert_linearizable(&bench);
     for result in &summary.results {
         let names: Vec<&str> = result.gates.iter().map(|gate| gate.name.as_str()).collect();
-        assert_eq!(names.len(), 12, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in OF_THE_MACHINE {
             assert!(names.contains(&name), "{names:?}");
         }
@@ -214,6 +214,20 @@ fn replicas_without_a_leader_come_back() {
 }
 
 #[test]
+fn money_only_moves_while_a_coordinator_is_killed() {
+    let faults = "faults: [{ at: 400ms, action: kill, target: 1, restart_after: 100ms }]";
+    let load = "clients: 16, mix: { transaction: 100% }, keys: { count: 400 }, timeout: 500ms, \
+                transaction: { shape: transfer, accounts: 4, audits: 20% }";
+    let protocols = "two_phase_commit, paxos_commit";
+    let summary = assert_linearizable(&workload_for("3s", LOG, protocols, load, faults));
+    for result in &summary.results {
+        assert!(result.verdict.words().contains(" audits + balances"), "{:?}", result.verdict);
+        let aborted = result.aborted.expect("keys are accounts");
+        assert!(0 < aborted && aborted < result.overall.count, "{aborted} of them");
+    }
+}
+
+#[test]
 fn a_paused_leader_is_replaced() {
     let faults = "faults: [{ at: 300ms, action: pause, target: leader }, \
                   { at: 800ms, action: resume, target: random }]";
@@ -318,6 +332,32 @@ fn a_replica_whose_disk_fails_says_so_and_comes_back() {
     for evidence in evidence_of(&everybody(), fault) {
         assert!(evidence.contains("the log cannot be written"), "{evidence}");
     }
+}
+
+#[test]
+fn leaders_and_voters_are_changed() {
+    let faults = "faults: [{ at: 300ms, action: transfer, target: follower }, \
+                  { at: 2s, action: remove, target: leader }, \
+                  { at: 4s, action: add, target: random }]";
+    let load = format!("{SMALL}, timeout: 100ms");
+    // A learner comes close enough on a busy machine, too.
+    let patient = "{ raft: { election_timeout: 400ms } }";
+    // In two groups: each has a leader and voters of its own.
+    for cluster in [SMALL_LOG, "durability: none, cores: 2"] {
+        let summary = assert_linearizable(&workload_for("9s", cluster, patient, &load, faults));
+        let evidence = |index: usize| summary.results[0].faults[index].evidence.as_str();
+        assert!(evidence(0).starts_with("leads after "), "{}", evidence(0));
+        assert!(evidence(1).starts_with("votes no more after "), "{}", evidence(1));
+        assert!(evidence(2).starts_with("votes after "), "{}", evidence(2));
+    }
+}
+
+#[test]
+fn a_change_that_changes_nothing_spoils_the_run() {
+    let faults = "faults: [{ at: 300ms, action: add, target: 1 }]";
+    let bench = workload_for("3s", "durability: none", "raft", SMALL, faults);
+    assert_eq!(bench.run().status.code(), Some(1));
+    assert_eq!(bench.summary().results[0].faults[0].evidence, "");
 }
 
 #[test]

@@ -162,6 +162,7 @@ impl Protocol for Abd {
             },
             Input::Timeout if self.coordinator.is_lost() => self.ask_for_registers(cx),
             Input::Timeout => self.ask_again(cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
             Input::Installed { from, .. } => {
                 if self.coordinator.is_lost() && !self.coordinator.take_in(from, cx) {
                     self.ask_for_registers(cx);

@@ -77,7 +77,8 @@ pub enum Op {
     Delete = 3,
     /// Replaces the value if the id of the present one is `expected`.
     CompareAndSwap = 4,
-    /// Adds the value, an i64, to the value, an i64; an absent one counts as 0. Wraps around.
+    /// Adds the value, an i64, to the value, an i64; an absent one counts as 0. Wraps around; where
+    /// there are transactions it is not done if the sum would be below 0.
     Add = 5,
     /// Does what its parts say, all of it or nothing. Its key is that of its first part.
     Transact = 6,

@@ -458,6 +458,7 @@ impl Protocol for MultiPaxos {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
         self.serve_reads(cx);
     }

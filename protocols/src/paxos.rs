@@ -417,6 +417,7 @@ impl Protocol for Paxos {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

@@ -7,7 +7,7 @@
 //! its managers choose *prepared*. The leader (the transaction manager) of a round is the replica that got
 //! the client's batch; its acceptors are itself and the 2F replicas after it in the ring. As in
 //! [Two-Phase Commit](crate::two_phase_commit) a batch is one round, and a transaction one request with
-//! all that it reads, compares and writes.
+//! all that it reads, compares, adds and writes; votes are no for the same reasons.
 //!
 //! **Promises** strict serializability of transactions (two-phase locking, as there), and that nobody is
 //! in doubt for long while at most F of a round's acceptors are down: whoever has voted and does not hear
@@ -340,6 +340,7 @@ impl Protocol for PaxosCommit {
                 self.open_ballots(cx);
             }
             Input::Installed { .. } => {}
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

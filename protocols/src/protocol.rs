@@ -14,7 +14,7 @@
 use core::fmt::Debug;
 
 use crate::command::Status;
-use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Slot, Tag, Time};
+use crate::types::{Payload, REPLICAS_MAX, ReplicaId, Replicas, Slot, Tag, Time};
 use crate::wire::Wire;
 
 /// What a replica is told when it is made.
@@ -138,6 +138,18 @@ pub enum Reads {
     Behind,
 }
 
+/// What an administrator asks of a group. Every replica is told, for nobody outside knows who leads;
+/// what is already so changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// This replica is to lead.
+    Transfer(ReplicaId),
+    /// It is to vote.
+    Add(ReplicaId),
+    /// It is to vote no more.
+    Remove(ReplicaId),
+}
+
 /// One thing that happens to a replica.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<M> {
@@ -158,6 +170,8 @@ pub enum Input<M> {
     },
     /// [`Protocol::deadline`] has come.
     Timeout,
+    /// An administrator asks for something. Never where [`Protocol::CHANGES`] is false.
+    Change(Change),
     /// The store now holds a snapshot of another replica: everything below `applied` is in it, or
     /// every register with the larger of both tags.
     Installed {
@@ -186,6 +200,9 @@ pub trait Protocol: Sized {
     /// others, provided that none of them is lost at the same time and that whatever was agreed lies
     /// on the disk of one of them.
     const REPAIRS: bool;
+    /// Whether it hands leadership over, and changes who votes, when an administrator asks
+    /// ([`Input::Change`]). Whether it was done, [`Self::role`] and [`Self::voters`] tell.
+    const CHANGES: bool = false;
     /// Replicas that it can use; a larger cluster runs it on so many.
     const REPLICAS_MAX: usize = REPLICAS_MAX;
 
@@ -257,6 +274,12 @@ pub trait Protocol: Sized {
     /// What this replica keeps for others. Protocols with hinted handoff (Dynamo) have such writes.
     fn hints(&self) -> Hints {
         Hints::default()
+    }
+
+    /// Who votes by the last configuration that is committed as far as this replica knows; `None` if
+    /// that never changes.
+    fn voters(&self) -> Option<Replicas> {
+        None
     }
 
     /// What this replica is now, for people and for faults that aim at a role.

@@ -352,6 +352,7 @@ impl Protocol for Quorum {
                     self.hand_off_all(cx);
                 }
             }
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
             Input::Installed { from, .. } => {
                 if is_lost && !self.coordinator.take_in(from, cx) {
                     self.ask_for_registers(cx);

@@ -26,19 +26,22 @@
 //!   ([`recovery`]).
 //! * A replica that lost its disk is part of the group again once it has an entry of a term that
 //!   nobody had reached before it asked ([`repair`]).
-//!
 //! * Gets go through the log, or are answered from the leader's store after a round of heartbeats or
 //!   under a lease ([`reads`]).
-//!
-//! Leadership is not handed over, and the group is fixed.
+//! * An administrator hands leadership over ([`transfer`]), and changes who votes, one server at a time
+//!   ([`membership`]). All replicas are there from the start; those that do not vote are learners.
 
 mod election;
+mod membership;
 mod reads;
 mod recovery;
 mod repair;
 mod replication;
+mod transfer;
 
+use self::membership::{Configurations, Waiting, is_majority};
 use self::reads::Way;
+use self::transfer::Transfer;
 use crate::log::{LOG_SLOTS, Log};
 use crate::protocol::{
     Config, Conflict, Context, Default as DefaultValue, Input, Parameter, Protocol, Reads, Role,
@@ -75,6 +78,8 @@ wire_enum! {
             end: Slot,
             /// The term of its last entry.
             last_log_term: Term,
+            /// Whether the leader has asked it to stand, so that nobody is loyal to that leader.
+            transferred: bool,
         },
         /// The answer.
         RequestVoteReply = 4 {
@@ -95,6 +100,10 @@ wire_enum! {
             entry_term: Term,
             /// All slots below this one are committed.
             leader_commit: Slot,
+            /// Who votes by the entry before `slot`.
+            prev_voters: Replicas,
+            /// Who votes by the entry.
+            voters: Replicas,
         },
         /// The answer.
         AppendEntriesReply = 6 {
@@ -138,6 +147,11 @@ wire_enum! {
             /// Its term.
             term: Term,
         },
+        /// The leader asks a follower that has all its entries to become the leader at once.
+        TimeoutNow = 11 {
+            /// The leader's term.
+            term: Term,
+        },
     }
 }
 
@@ -164,6 +178,8 @@ wire_enum! {
             term: Term,
             /// What this replica had applied by then.
             applied: Slot,
+            /// Who votes from this entry on.
+            voters: Replicas,
         },
         /// A snapshot of the own store, maybe not finished, holds everything below `applied`.
         Checkpoint = 4 {
@@ -171,6 +187,8 @@ wire_enum! {
             applied: Slot,
             /// The term of the last entry in it.
             last_included_term: Term,
+            /// Who votes by that entry.
+            voters: Replicas,
         },
         /// The store came from another replica and holds everything below `applied`.
         Installed = 5 {
@@ -178,6 +196,8 @@ wire_enum! {
             applied: Slot,
             /// The term of the last entry in it.
             last_included_term: Term,
+            /// Who votes by that entry.
+            voters: Replicas,
         },
     }
 }
@@ -207,6 +227,8 @@ struct Append {
     prev_log_term: Term,
     entry_term: Term,
     leader_commit: Slot,
+    prev_voters: Replicas,
+    voters: Replicas,
 }
 
 /// What a replica that has lost what it promised knows of the others.
@@ -223,7 +245,6 @@ struct Lost {
 pub struct Raft {
     id: ReplicaId,
     replicas: usize,
-    majority: usize,
     window: usize,
     heartbeat_ns: u64,
     election_timeout_ns: u64,
@@ -239,11 +260,15 @@ pub struct Raft {
     leader: Option<ReplicaId>,
     /// What was applied is what is known to be committed: one follows the other at once.
     log: Log,
+    /// Who votes, along the log.
+    configurations: Configurations,
     /// The store holds everything below, which may be more than the log knows of.
     stored: Slot,
 
     /// Candidate: whether it still asks whether it would win.
     canvassing: bool,
+    /// Candidate: whether the leader has asked it to stand.
+    transferred: bool,
     /// Candidate: who has said yes.
     votes: Replicas,
 
@@ -253,6 +278,10 @@ pub struct Raft {
     heard: Replicas,
     /// Leader: when to resign unless a majority is heard.
     resign_at: Time,
+    /// Leader: to whom it hands its leadership over.
+    transfer: Option<Transfer>,
+    /// Leader: the change of who votes that comes next.
+    waiting: Option<Waiting>,
 
     /// Follower, candidate: when to become a candidate.
     election_at: Time,
@@ -341,6 +370,8 @@ impl Protocol for Raft {
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
+    const OBSERVERS: bool = true;
+    const CHANGES: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -384,10 +415,10 @@ impl Protocol for Raft {
 
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
+        let voters = config.replicas.checked_sub(config.observers).expect("observers are replicas");
         Self {
             id: config.id,
             replicas: config.replicas,
-            majority: config.replicas / 2 + 1,
             window: config.window,
             heartbeat_ns: config.parameters[HEARTBEAT],
             election_timeout_ns: config.parameters[ELECTION_TIMEOUT],
@@ -398,12 +429,16 @@ impl Protocol for Raft {
             voted_for: None,
             leader: None,
             log: Log::new(config.retain_bytes),
+            configurations: Configurations::new(Replicas::first(voters)),
             stored: Slot(0),
             canvassing: false,
+            transferred: false,
             votes: Replicas::NONE,
             followers: [Follower::default(); REPLICAS_MAX],
             heard: Replicas::NONE,
             resign_at: Time::NEVER,
+            transfer: None,
+            waiting: None,
             election_at: Time::NEVER,
             loyal_until: Time(0),
             repeat_at: Time::NEVER,
@@ -429,6 +464,7 @@ impl Protocol for Raft {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(change) => self.on_change(change, cx),
         }
         self.serve_reads(cx);
     }
@@ -447,6 +483,9 @@ impl Protocol for Raft {
         if self.role != Role::Leader {
             return 1;
         }
+        if self.transfer.is_some() {
+            return 0;
+        }
         let in_flight = usize::try_from(self.log.end() - self.log.applied()).expect("a few");
         self.window.saturating_sub(in_flight).min(self.log.room())
     }
@@ -461,6 +500,7 @@ impl Protocol for Raft {
 
     fn check(&self) {
         self.log.check();
+        self.configurations.check();
         assert!(self.log.last_reign() <= self.current_term);
         assert!(self.stored >= self.log.applied());
         if self.role == Role::Candidate && !self.canvassing {
@@ -472,6 +512,7 @@ impl Protocol for Raft {
         assert!(self.is_whole());
         assert_eq!(self.leader, Some(self.id));
         assert_eq!(self.voted_for, Some(self.id));
+        self.check_changes();
         // Its own term begins with an entry of its own.
         assert_eq!(self.log.last_reign(), self.current_term);
         assert!(self.term_start < self.log.end());
@@ -483,14 +524,23 @@ impl Protocol for Raft {
         // a majority before, but this one has not asked for it all.
         let committed = self.log.applied();
         if committed > Slot(0) && self.log.reign_before(committed) == Some(self.current_term) {
-            let held = |follower: &&Follower| follower.matched >= committed;
-            let followers = self.followers[..self.replicas].iter();
-            assert!(followers.filter(held).count() >= self.majority);
+            let held = |id: &ReplicaId| self.followers[id.index()].matched >= committed;
+            let mut holders = Replicas::NONE;
+            Replicas::first(self.replicas).iter().filter(held).for_each(|id| {
+                holders.insert(id);
+            });
+            // It may have been counted before the configuration in force was.
+            let before = self.configurations.before(committed);
+            assert!(self.is_quorum(holders) || is_majority(holders, before));
         }
     }
 
     fn is_whole(&self) -> bool {
         self.lost.is_none()
+    }
+
+    fn voters(&self) -> Option<Replicas> {
+        Some(self.configurations.before(self.log.applied()))
     }
 
     fn role(&self) -> Role {
@@ -527,14 +577,30 @@ impl Raft {
             Message::PreVoteReply { term, vote_granted } => {
                 self.on_pre_vote_reply(from, term, vote_granted, cx);
             }
-            Message::RequestVote { term, end, last_log_term } => {
-                self.on_request_vote(from, term, (last_log_term, end), cx);
+            Message::RequestVote { term, end, last_log_term, transferred } => {
+                self.on_request_vote(from, term, (last_log_term, end), transferred, cx);
             }
             Message::RequestVoteReply { term, vote_granted } => {
                 self.on_request_vote_reply(from, term, vote_granted, cx);
             }
-            Message::AppendEntries { term, slot, prev_log_term, entry_term, leader_commit } => {
-                let append = Append { term, slot, prev_log_term, entry_term, leader_commit };
+            Message::AppendEntries {
+                term,
+                slot,
+                prev_log_term,
+                entry_term,
+                leader_commit,
+                prev_voters,
+                voters,
+            } => {
+                let append = Append {
+                    term,
+                    slot,
+                    prev_log_term,
+                    entry_term,
+                    leader_commit,
+                    prev_voters,
+                    voters,
+                };
                 self.on_append_entries(from, append, payload, cx);
             }
             Message::AppendEntriesReply { term, success, slot, next, conflict_term } => {
@@ -556,6 +622,7 @@ impl Raft {
             }
             Message::Recovery {} => self.on_recovery(from, cx),
             Message::RecoveryResponse { term } => self.on_recovery_response(from, term, cx),
+            Message::TimeoutNow { term } => self.on_timeout_now(term, cx),
         }
     }
 
@@ -593,6 +660,7 @@ impl Raft {
     fn become_follower<C: Context<Self>>(&mut self, cx: &mut C) {
         if self.role != Role::Follower {
             self.role = Role::Follower;
+            (self.transfer, self.waiting) = (None, None);
             self.set_election_timer(cx);
         }
     }
@@ -606,5 +674,6 @@ impl Raft {
     fn commit<C: Context<Self>>(&mut self, committed: Slot, reply: bool, cx: &mut C) {
         self.log.apply(committed, reply, cx);
         self.stored = self.stored.max(self.log.applied());
+        self.configurations.forget(self.log.base());
     }
 }

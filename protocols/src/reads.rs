@@ -75,10 +75,15 @@ impl ReadQueue {
         }
     }
 
-    /// Answers those for which `quorum` replicas were heard and whose slots are applied.
-    pub fn serve<P: Protocol>(&mut self, applied: Slot, quorum: usize, cx: &mut impl Context<P>) {
+    /// Answers those for which enough replicas were heard and whose slots are applied.
+    pub fn serve<P: Protocol>(
+        &mut self,
+        applied: Slot,
+        is_enough: impl Fn(Replicas) -> bool,
+        cx: &mut impl Context<P>,
+    ) {
         self.waiting.retain(|waiting| {
-            let is_ready = waiting.heard.len() >= quorum && waiting.until <= applied;
+            let is_ready = is_enough(waiting.heard) && waiting.until <= applied;
             if is_ready {
                 cx.serve(waiting.gets);
                 cx.release(waiting.gets);
@@ -139,6 +144,8 @@ pub struct Lease {
     loyal_since: [Time; REPLICAS_MAX],
     /// Until when nobody else can lead.
     until: Time,
+    /// Whether it was given up.
+    is_over: bool,
     lasts_ns: u64,
 }
 
@@ -148,23 +155,29 @@ impl Lease {
     #[must_use]
     pub fn new(loyal_ns: u64, drift_ppm: u64) -> Self {
         let lasts_ns = lease_ns(loyal_ns, drift_ppm);
-        Self { loyal_since: [Time(0); REPLICAS_MAX], until: Time(0), lasts_ns }
+        Self { loyal_since: [Time(0); REPLICAS_MAX], until: Time(0), is_over: false, lasts_ns }
     }
 
     /// A new reign: nobody has been loyal to it.
     pub fn begin(&mut self) {
         self.loyal_since = [Time(0); REPLICAS_MAX];
         self.until = Time(0);
+        self.is_over = false;
+    }
+
+    /// Gives the lease up until the reign ends: somebody else may lead from now on.
+    pub fn give_up(&mut self) {
+        self.is_over = true;
     }
 
     /// `from` has answered the heartbeat that `leader` sent at `sent`, so it is loyal until long after.
-    /// The leader is always loyal to itself; nobody leads without one of any `quorum` replicas.
+    /// The leader is always loyal to itself; nobody leads without one of any `quorum` of the `voters`.
     pub fn renew(
         &mut self,
         leader: ReplicaId,
         from: ReplicaId,
         sent: Time,
-        quorum: usize,
+        (voters, quorum): (Replicas, usize),
         now: Time,
     ) {
         if sent > now {
@@ -172,7 +185,10 @@ impl Lease {
         }
         self.loyal_since[from.index()] = self.loyal_since[from.index()].max(sent);
         self.loyal_since[leader.index()] = now;
-        let mut since = self.loyal_since;
+        let mut since = [Time(0); REPLICAS_MAX];
+        for (place, voter) in since.iter_mut().zip(voters.iter()) {
+            *place = self.loyal_since[voter.index()];
+        }
         since.sort_unstable();
         let quorum_since = since[since.len() - quorum];
         if quorum_since > Time(0) {
@@ -183,7 +199,7 @@ impl Lease {
     /// Whether nobody else can lead now.
     #[must_use]
     pub fn holds(&self, now: Time) -> bool {
-        now < self.until
+        now < self.until && !self.is_over
     }
 }
 

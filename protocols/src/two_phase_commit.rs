@@ -13,6 +13,8 @@
 //! of the comparison: while the *coordinator* is down, those that have voted yes do not know the
 //! outcome, and keep their locks.
 //!
+//! A resource manager votes no if a condition of a part does not hold, or if an addition would leave a
+//! number below zero: a transfer between accounts is carried out as a whole or not at all.
 //! A transaction that meets a lock is not carried out, and its client told that it may ask again. A
 //! batch of requests is one round: one `Prepare` for each resource manager, one forced record for its
 //! votes, and one for all decisions, but each transaction is decided by itself. The outcome is
@@ -256,6 +258,7 @@ impl Protocol for TwoPhaseCommit {
                 }
             }
             Input::Installed { .. } => {}
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

@@ -76,6 +76,12 @@ impl Replicas {
         self.0 == 0
     }
 
+    /// One bit for each member, that of replica 0 the lowest.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
     /// The members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = ReplicaId> {
         let mut rest = self.0;
@@ -85,6 +91,12 @@ impl Replicas {
             rest &= rest.checked_sub(1)?;
             Some(ReplicaId(u8::try_from(first).expect("of sixteen bits")))
         })
+    }
+
+    /// The members that `other` has, too.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// The members that `other` does not have.

@@ -104,6 +104,7 @@ impl Protocol for Unreplicated {
                     self.applied = self.applied.next();
                 }
             }
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
             Input::Started | Input::Timeout | Input::Installed { .. } => {}
         }
     }

@@ -372,6 +372,7 @@ impl Protocol for Viewstamped {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
     }
 

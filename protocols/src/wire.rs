@@ -3,7 +3,7 @@
 //! A message or record is an enum of plain integers. [`wire_enum!`](crate::wire_enum) writes the
 //! enum, its encoder and its decoder from one declaration, so that the three cannot differ.
 
-use crate::types::{Ballot, Reign, ReplicaId, Replicas, Slot, Tag};
+use crate::types::{Ballot, REPLICAS_MAX, Reign, ReplicaId, Replicas, Slot, Tag};
 
 /// Bytes that an encoded message or record has at most.
 pub const WIRE_BYTES_MAX: usize = 64;
@@ -82,11 +82,11 @@ impl Wire for bool {
 
 impl Wire for Replicas {
     fn put<'a>(&self, out: &'a mut [u8]) -> &'a mut [u8] {
-        self.iter().fold(0u16, |bits, replica| bits | 1 << replica.0).put(out)
+        self.bits().put(out)
     }
 
     fn get(bytes: &mut &[u8]) -> Option<Self> {
-        let bits = u16::get(bytes)?;
+        let bits = u16::get(bytes).filter(|bits| *bits < 1 << REPLICAS_MAX)?;
         let mut replicas = Self::NONE;
         (0..16).filter(|bit| bits & (1 << bit) != 0).for_each(|bit| {
             replicas.insert(ReplicaId(bit));

@@ -475,6 +475,7 @@ impl Protocol for Zab {
             }
             Input::Timeout => self.on_timeout(cx),
             Input::Installed { applied, .. } => self.on_installed(applied, cx),
+            Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
         }
         if self.reads_way != Way::Log {
             self.serve_reads(cx);

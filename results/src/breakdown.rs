@@ -1,5 +1,7 @@
 //! Where the mean latency went. Means add up where quantiles do not, and take in every operation.
 
+use std::cmp::Reverse;
+
 use crate::summary::ProtocolResult;
 
 /// Fewer than this share of the operations say nothing of all.
@@ -33,5 +35,35 @@ impl Breakdown {
         let rest_ns = overall.mean_ns - queue_ns - batch_ns - agreement_ns;
         // A batch waits as long as its first request, and most of its operations for less.
         Some(Self { queue_ns, batch_ns, agreement_ns, rest_ns: rest_ns.max(0.0) })
+    }
+}
+
+/// Whom operations waited for: the last of their quorums, the most frequent first. Nothing where
+/// replicas do not wait for each other.
+#[must_use]
+pub fn last_of_quorums(result: &ProtocolResult) -> Option<String> {
+    let total: u64 = result.completed_by.iter().sum();
+    if result.replicas < 2 || total == 0 {
+        return None;
+    }
+    let mut shares: Vec<(u64, usize)> = result.completed_by.iter().copied().zip(0..).collect();
+    shares.sort_by_key(|&(count, replica)| (Reverse(count), replica));
+    let words = shares.iter().filter(|(count, _)| *count > 0).map(|&(count, replica)| {
+        format!("replica {replica} for {:.0} %", count as f64 / total as f64 * 100.0)
+    });
+    Some(words.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_operations_waited_for_most_comes_first() {
+        let completed_by = vec![100, 0, 300];
+        let result = ProtocolResult { replicas: 3, completed_by, ..ProtocolResult::default() };
+        let words = last_of_quorums(&result);
+        assert_eq!(words.as_deref(), Some("replica 2 for 75 %, replica 0 for 25 %"));
+        assert_eq!(last_of_quorums(&ProtocolResult { replicas: 1, ..result }), None);
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! A history that does not pass may still keep all that its system promised (`check/weaker.rs`).
 
+mod accounts;
 mod counters;
 mod drawing;
 mod durability;
@@ -58,6 +59,8 @@ pub enum Verdict {
     StrictlySerializable {
         /// Transactions in the history; an operation by itself is one, too.
         transactions: u64,
+        /// If keys are accounts, the transactions that audited the sum of some.
+        audits: Option<u64>,
         /// Their operations, also those that were refused or never answered.
         operations: u64,
         /// Distinct keys.
@@ -148,14 +151,16 @@ impl std::fmt::Display for Verdict {
                 crate::units::grouped(*keys),
                 methods.words()
             ),
-            Self::StrictlySerializable { transactions, operations, keys, seconds } => write!(
-                f,
-                "strictly serializable: yes, {} transactions, {} ops, {} keys, zones + witness + \
-                 cycles, {seconds:.1} s",
-                crate::units::grouped(*transactions),
-                crate::units::grouped(*operations),
-                crate::units::grouped(*keys),
-            ),
+            Self::StrictlySerializable { transactions, audits, operations, keys, seconds } => {
+                write!(
+                    f,
+                    "strictly serializable: yes, {} transactions, {} ops, {} keys, {}, {seconds:.1} s",
+                    crate::units::grouped(*transactions),
+                    crate::units::grouped(*operations),
+                    crate::units::grouped(*keys),
+                    methods_of_transactions(*audits),
+                )
+            }
             Self::Weaker { promise, operations, staleness, seconds, .. } => write!(
                 f,
                 "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
@@ -168,6 +173,14 @@ impl std::fmt::Display for Verdict {
             Self::Undecidable { reason } => write!(f, "cannot be judged: {reason}"),
         }
     }
+}
+
+/// What transactions were checked with.
+pub(crate) fn methods_of_transactions(audits: Option<u64>) -> String {
+    audits.map_or_else(
+        || "zones + witness + cycles".to_owned(),
+        |audits| format!("sums of {} audits + balances + cycles", crate::units::grouped(audits)),
+    )
 }
 
 /// A history that can be read more than once.
@@ -230,9 +243,27 @@ pub fn check(
         Ok((operations, keys, _)) if promise == Consistency::StrictlySerializable => {
             let found = run_transactions(source, memory_bytes_max)?;
             return Ok(match found {
-                Ok(transactions) => {
-                    let seconds = seconds();
-                    Verdict::StrictlySerializable { transactions, operations, keys, seconds }
+                Ok(transactions) => Verdict::StrictlySerializable {
+                    transactions,
+                    audits: None,
+                    operations,
+                    keys,
+                    seconds: seconds(),
+                },
+                Err(finding) => finding.verdict(promise),
+            });
+        }
+        Err(Finding::OfAccounts) if promise == Consistency::StrictlySerializable => {
+            let (operations, found) = run_accounts(source, memory_bytes_max)?;
+            return Ok(match found {
+                Ok(accounts::Judged { transactions, audits, accounts }) => {
+                    Verdict::StrictlySerializable {
+                        transactions,
+                        audits: Some(audits),
+                        operations,
+                        keys: accounts,
+                        seconds: seconds(),
+                    }
                 }
                 Err(finding) => finding.verdict(promise),
             });
@@ -262,6 +293,17 @@ fn run_transactions(
     let bytes = transactions::OPERATION_BYTES;
     let (_, all) = gather(source, Consistency::StrictlySerializable, bytes, memory_bytes_max)?;
     Ok(all.and_then(|operations| transactions::judge(&operations, Broken::default())))
+}
+
+/// Judges the transfers of a history of accounts, with all of it in memory; returns how many operations
+/// it has.
+fn run_accounts(
+    source: &(impl Source + ?Sized),
+    memory_bytes_max: u64,
+) -> Result<(u64, Result<accounts::Judged, Finding>), HistoryError> {
+    let bytes = transactions::OPERATION_BYTES;
+    let (count, all) = gather(source, Consistency::StrictlySerializable, bytes, memory_bytes_max)?;
+    Ok((count, all.and_then(|operations| accounts::judge(&operations, Broken::default()))))
 }
 
 /// Judges a history by a weaker promise, with all of it in memory; returns how many operations it
@@ -362,6 +404,8 @@ enum Finding {
     Violation(Box<Violation>),
     /// Some value was written twice, so that it does not name its write.
     NotUnique,
+    /// Keys are accounts, which are checked by themselves.
+    OfAccounts,
     Undecidable(String),
 }
 
@@ -372,6 +416,11 @@ impl Finding {
             Self::NotUnique => {
                 let reason = "values are not unique, so it is not known what was read".to_owned();
                 Verdict::Undecidable { reason }
+            }
+            Self::OfAccounts => {
+                let reason =
+                    "transfers between accounts, which only a check of transactions can judge";
+                Verdict::Undecidable { reason: reason.to_owned() }
             }
             Self::Undecidable(reason) => Verdict::Undecidable { reason },
         }

@@ -1,5 +1,7 @@
 //! Two sets of runs side by side: what is faster, what is slower, and where the repeats cannot tell.
+//! [`Points`] are what is compared: those of a run, or of a suite.
 
+mod points;
 mod unequal;
 
 use std::fmt::Write as _;
@@ -8,6 +10,8 @@ use crate::statistics::{correction, ranks};
 use crate::summary::{ProtocolResult, Summary};
 use crate::table::{ROWS, Row, by_label, grid, lines, spread};
 use crate::units;
+
+pub use self::points::{Points, between, within};
 
 /// Above this probability of being mistaken nothing is said.
 const P_MAX: f64 = 0.05;
@@ -81,9 +85,8 @@ pub struct Compared<'a> {
     pub notes: Vec<String>,
 }
 
-/// Compares each protocol that two runs have in common.
-#[must_use]
-pub fn runs<'a>(first: &'a Summary, second: &'a Summary) -> Compared<'a> {
+/// Each protocol that two runs have in common, not judged yet.
+fn gather_runs<'a>(first: &'a Summary, second: &'a Summary) -> Compared<'a> {
     let mut compared = Compared::default();
     unequal::machines(first, second, &mut compared);
     let (mine, others) = (by_label(&first.results), by_label(&second.results));
@@ -109,13 +112,11 @@ pub fn runs<'a>(first: &'a Summary, second: &'a Summary) -> Compared<'a> {
     if compared.pairs.is_empty() {
         compared.refusals.push("the runs have no protocol in common".to_owned());
     }
-    judge(&mut compared.pairs);
     compared
 }
 
-/// Compares the protocols of one run, each with the one that was named first.
-#[must_use]
-pub fn within(run: &Summary) -> Compared<'_> {
+/// The protocols of one run, each with the one that was named first, not judged yet.
+fn gather_within(run: &Summary) -> Compared<'_> {
     let mut compared = Compared::default();
     let protocols = by_label(&run.results);
     for (_, results) in &protocols {
@@ -137,7 +138,6 @@ pub fn within(run: &Summary) -> Compared<'_> {
             findings: Vec::new(),
         });
     }
-    judge(&mut compared.pairs);
     compared
 }
 
@@ -252,6 +252,18 @@ mod tests {
     use super::*;
     use crate::random::Random;
     use crate::table::tests::{assert_narrow, summary};
+
+    fn runs<'a>(first: &'a Summary, second: &'a Summary) -> Compared<'a> {
+        let mut compared = gather_runs(first, second);
+        judge(&mut compared.pairs);
+        compared
+    }
+
+    fn within(run: &Summary) -> Compared<'_> {
+        let mut compared = gather_within(run);
+        judge(&mut compared.pairs);
+        compared
+    }
 
     /// Runs with a noise of two percent, the second set with its throughput as a multiple.
     fn noisy(random: &mut Random, repeats: u32, factor: f64) -> Summary {

@@ -1,9 +1,10 @@
 //! Histories in the formats of other checkers.
 //!
-//! [`read_edn`] takes in a history of Jepsen, [`write_edn`] and [`write_porcupine`] write those
+//! [`columns`] is a history as a table. [`read_edn`] takes in a history of Jepsen, [`write_edn`] and [`write_porcupine`] write those
 //! that Jepsen's and Porcupine's checkers read. Values are integers there and ids here; both are
 //! the same 64 bits, but for those that stand for nothing (`exchange/value.rs`).
 
+mod columns;
 mod edn;
 mod export;
 mod jepsen;
@@ -13,6 +14,7 @@ mod value;
 
 use std::fmt;
 
+pub use columns::columns;
 pub use export::{write_edn, write_porcupine};
 pub use jepsen::read_edn;
 pub(crate) use value::{external, is_external};

@@ -28,12 +28,23 @@ pub enum Kind {
     /// start and one end: gets, and each write as a compare-and-swap of what it replaced, or as a put
     /// where no answer tells that.
     Transaction = 5,
+    /// As a part of a transaction, or alone to open an account, add a signed amount to an account and
+    /// return what it then holds; 0 only reads it. Refused ones, which are a mismatch, tell what it
+    /// held.
+    Transfer = 6,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Get, Self::Put, Self::Delete, Self::CompareAndSwap, Self::Add, Self::Transaction];
+    pub const ALL: [Self; 7] = [
+        Self::Get,
+        Self::Put,
+        Self::Delete,
+        Self::CompareAndSwap,
+        Self::Add,
+        Self::Transaction,
+        Self::Transfer,
+    ];
 
     /// The name in files and tables: one lower-case word, without spaces or commas.
     #[must_use]
@@ -45,6 +56,7 @@ impl Kind {
             Self::CompareAndSwap => "cas",
             Self::Add => "add",
             Self::Transaction => "transaction",
+            Self::Transfer => "transfer",
         }
     }
 
@@ -62,6 +74,7 @@ impl Kind {
             2 => Some(Self::Delete),
             3 => Some(Self::CompareAndSwap),
             4 => Some(Self::Add),
+            6 => Some(Self::Transfer),
             _ => None,
         }
     }
@@ -126,12 +139,13 @@ pub struct Operation {
     pub end_ns: u64,
     /// The key it was about.
     pub key: u64,
-    /// The id of the value or tombstone it writes; the delta of an add; 0 for a get.
+    /// The id of the value or tombstone it writes; the delta of an add; the amount of a transfer, in
+    /// two's complement; 0 for a get.
     pub written: u64,
     /// The id that a compare-and-swap expects to find, 0 for a key never written; else 0.
     pub expected: u64,
     /// The id that a get or a failed compare-and-swap found, 0 for a key never written; the sum
-    /// that an add returned; else 0.
+    /// that an add returned; what an account holds, in two's complement; else 0.
     pub observed: u64,
     /// The place in the protocol's own order (a slot or a tag), 0 where it gave none.
     pub version: u64,

@@ -6,9 +6,11 @@
 //! [`run_folder`] keeps all of it on disk, [`suite`] many of them; [`table`], [`suite_table`], [`timeline`] and [`compare`] show it.
 //! [`gaps`] says how long nothing was answered after a fault. [`statistics`] says what repeats of a run tell.
 //! [`exchange`] speaks the formats of other checkers, and [`verify`] opens whatever holds a history.
+//! [`columns`] are tables for other programs, as comma-separated values or, with the feature `parquet`, as that.
 
 pub mod breakdown;
 pub mod check;
+pub mod columns;
 pub mod compare;
 pub mod environment;
 pub mod exchange;
@@ -18,6 +20,8 @@ pub mod history;
 pub mod hlog;
 pub mod model;
 pub mod objective;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod random;
 pub mod record;
 pub mod report;

@@ -7,11 +7,12 @@
 
 pub mod chart;
 mod charts;
+mod columns;
 mod page;
 pub mod source;
 pub mod svg;
 mod tables;
 
 pub use charts::charts;
+pub use columns::columns;
 pub use page::render;
-pub use tables::csv;

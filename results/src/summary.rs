@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Consistency, Rule, Staleness, Verdict};
+use crate::check::{Consistency, Rule, Staleness, Verdict, methods_of_transactions};
 use crate::environment::Environment;
 use crate::history::Kind;
 use crate::record::LatencyTotals;
@@ -94,12 +94,22 @@ pub struct ProtocolResult {
     pub threads: Vec<ThreadUsage>,
     /// What was moved and synced.
     pub counters: Counters,
+    /// The most memory that a replica has had, in bytes, if the kernel said so.
+    #[serde(default)]
+    pub resident_bytes_max: Option<u64>,
+    /// For each replica the operations that were answered when its message came: it was the last of
+    /// the quorum.
+    #[serde(default)]
+    pub completed_by: Vec<u64>,
     /// Requests that were sent again.
     pub retries: u64,
     /// Operations that were given up without an answer.
     pub timeouts: u64,
     /// Operations that were turned away.
     pub busy: u64,
+    /// If keys are accounts, the measured transfers that were refused for want of money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<u64>,
     /// The protocol beside what the machine could do at best.
     pub limits: Vec<Limit>,
     /// Whether the measurement itself can be trusted.
@@ -429,6 +439,9 @@ pub enum VerdictSummary {
     StrictlySerializable {
         /// Transactions in the history.
         transactions: u64,
+        /// If keys are accounts, those that audited the sum of some.
+        #[serde(default)]
+        audits: Option<u64>,
         /// Their operations.
         operations: u64,
         /// Distinct keys.
@@ -490,20 +503,23 @@ impl VerdictSummary {
                     "linearizable: yes, {operations} ops, {keys} keys, {methods}, {seconds:.1} s"
                 )
             }
-            Self::StrictlySerializable { transactions, operations, keys, seconds } => format!(
-                "strictly serializable: yes, {} transactions, {} ops, {} keys, zones + witness + \
-                 cycles, {seconds:.1} s",
-                units::grouped(*transactions),
-                units::grouped(*operations),
-                units::grouped(*keys),
-            ),
+            Self::StrictlySerializable { transactions, audits, operations, keys, seconds } => {
+                format!(
+                    "strictly serializable: yes, {} transactions, {} ops, {} keys, {}, {seconds:.1} s",
+                    units::grouped(*transactions),
+                    units::grouped(*operations),
+                    units::grouped(*keys),
+                    methods_of_transactions(*audits),
+                )
+            }
             Self::Weaker { promise, operations, staleness, seconds, .. } => format!(
                 "{}: yes, not linearizable, {} ops, {staleness}, {seconds:.1} s",
                 promise.name(),
                 units::grouped(*operations),
             ),
-            Self::Violation { promise, key, rule, .. } => {
-                format!("NOT {}: key {key}: {}", promise.name().to_uppercase(), rule.words())
+            Self::Violation { promise, text, .. } => {
+                let sentence = text.lines().next().unwrap_or_default();
+                format!("NOT {}: {sentence}", promise.name().to_uppercase())
             }
             Self::Undecidable { reason } => format!("cannot be judged: {reason}"),
         }
@@ -513,8 +529,8 @@ impl VerdictSummary {
 impl From<&Verdict> for VerdictSummary {
     fn from(verdict: &Verdict) -> Self {
         match verdict {
-            &Verdict::StrictlySerializable { transactions, operations, keys, seconds } => {
-                Self::StrictlySerializable { transactions, operations, keys, seconds }
+            &Verdict::StrictlySerializable { transactions, audits, operations, keys, seconds } => {
+                Self::StrictlySerializable { transactions, audits, operations, keys, seconds }
             }
             &Verdict::Linearizable { operations, keys, methods, seconds } => Self::Linearizable {
                 operations,

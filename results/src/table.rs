@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::breakdown::Breakdown;
+use crate::breakdown::{Breakdown, last_of_quorums};
 use crate::summary::{Fault, LatencySummary, ProtocolResult, Summary};
 use crate::units;
 
@@ -47,10 +47,20 @@ pub(crate) const ROWS: [Row; 11] = [
     Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
 ];
 
-/// Rows that only some results have: of protocols that vote on what others decide, how long they held locks
-/// without knowing the outcome; of those that let others stand in, what they took and handed off; of loads that go by the clock, the latency without the time in which an
-/// operation waited for a client that could send it; of protocols that order batches, the parts of the mean.
-const MORE_ROWS: [Row; 9] = [
+/// Rows that only some results have: of real runs the memory of the largest replica; of transfers between
+/// accounts, those that were carried out and those that were refused; of protocols that vote on what others
+/// decide, how long they held locks without knowing the outcome; of those that let others stand in, what they took and
+/// handed off; of loads that go by the clock, the latency
+/// without the time in which an operation waited for a client that could send it; of protocols that order
+/// batches, the parts of the mean.
+const MORE_ROWS: [Row; 12] = [
+    Row {
+        name: "memory",
+        figure: |r| r.resident_bytes_max.map(|bytes| bytes as f64),
+        print: units::bytes,
+    },
+    Row { name: "commits/s", figure: commits_per_second, print: units::count },
+    Row { name: "aborts/s", figure: aborts_per_second, print: units::count },
     Row { name: "in doubt, mean", figure: doubt_ns, print: units::nanoseconds },
     Row {
         name: "  longest",
@@ -96,6 +106,14 @@ pub(crate) fn rows(
 ) -> impl Iterator<Item = &'static Row> {
     let is_known = |row: &&Row| protocols.iter().any(|(_, all)| spread(row.figure, all).is_some());
     ROWS.iter().chain(MORE_ROWS.iter().filter(is_known))
+}
+
+fn commits_per_second(result: &ProtocolResult) -> Option<f64> {
+    Some(result.overall.ops_per_second - aborts_per_second(result)?)
+}
+
+fn aborts_per_second(result: &ProtocolResult) -> Option<f64> {
+    Some(result.aborted? as f64 / result.measured_seconds)
 }
 
 fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
@@ -279,6 +297,9 @@ fn remarks(result: &ProtocolResult, repeated: bool, colors: bool) -> String {
         let _infallible =
             writeln!(text, "  {percent} % of {} ({value} {})", limit.name, limit.unit);
     }
+    if let Some(words) = last_of_quorums(result) {
+        let _infallible = writeln!(text, "  last of its quorum: {words}");
+    }
     for gate in result.failed_gates() {
         let line = format!("  INVALID, not to be compared: {}: {}", gate.name, gate.detail);
         text.push_str(&lines(&line, AnsiColor::Red, colors));
@@ -442,6 +463,17 @@ pub(crate) mod tests {
         assert!(text.contains("\n  note: enough samples: p99.9 needs 10,000\n"), "{text}");
         summary.results[0].overall.count = 10_000;
         assert!(render(&summary, false).contains("999 us"));
+    }
+
+    #[test]
+    fn of_transfers_it_is_said_how_many_were_refused() {
+        let mut summary = summary(1, 1);
+        assert!(!render(&summary, false).contains("aborts/s"));
+        summary.results[0].overall.ops_per_second = 1_000.0;
+        (summary.results[0].aborted, summary.results[0].measured_seconds) = (Some(750), 2.0);
+        let text = render(&summary, false);
+        let row = |name| text.lines().find(|line| line.contains(name)).unwrap_or_default();
+        assert!(row("commits/s").contains("625") && row("aborts/s").contains("375"), "{text}");
     }
 
     #[test]

@@ -33,6 +33,13 @@ pub fn count(number: f64) -> String {
     scaled(number, &[(1e9, " G"), (1e6, " M"), (1e3, " k")], "")
 }
 
+/// Three significant digits with a binary prefix: `999 B`, `12.3 KiB`, `1.23 GiB`.
+#[must_use]
+pub fn bytes(number: f64) -> String {
+    const KIB: f64 = 1024.0;
+    scaled(number, &[(KIB * KIB * KIB, " GiB"), (KIB * KIB, " MiB"), (KIB, " KiB")], " B")
+}
+
 /// Three significant digits: `0.123`, `1.23`, `12.3`, `1234`.
 #[must_use]
 pub fn figure(number: f64) -> String {

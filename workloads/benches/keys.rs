@@ -19,7 +19,7 @@ fn keys(criterion: &mut Criterion) {
         ("latest 0.99", KeyDistribution::Latest { theta: 0.99 }),
         ("hot set", KeyDistribution::HotSet { keys: 0.2, operations: 0.8 }),
     ] {
-        let keys = Keys { count: KEYS, preload: true, distribution };
+        let keys = Keys { count: KEYS, first: 0, preload: true, distribution };
         let mut generator = KeyGenerator::new(&keys, 1);
         group.bench_function(name, |bencher| bencher.iter(|| generator.next()));
     }

@@ -48,6 +48,7 @@ pub(crate) fn check(
         checker.parameters(choice, protocol, &resolved.parameters);
     }
     checker.faults();
+    checker.changes(catalog);
 }
 
 struct Checker<'a> {

@@ -6,7 +6,7 @@
 use crate::mix::Operation;
 use crate::names::{Named, options};
 use crate::spec::{
-    Direction, Durability, FaultAction, FaultEvent, Spacing, Spread, Transport, Wait,
+    Direction, Durability, FaultAction, FaultEvent, Shape, Spacing, Spread, Transport, Wait,
 };
 
 /// A key of a workload.
@@ -208,6 +208,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster.limits.pending_ops", count(1, 16_777_216), "65536", "Operations queued at a replica."),
     key("cluster.limits.connections", count(1, 65_535), "256", "Connections from clients to a replica of one group."),
     key("cluster.limits.sessions", count(1, 16_777_216), "65536", "Sessions that a replica remembers, so that no operation is applied twice."),
+    key("cluster.limits.memory", bytes(16 * MIB, 1024 * GIB), "4GiB", "Resident memory of a replica: one that had more makes the run invalid."),
 
     optional("cluster.links", Kind::Map, "What emulated links between replicas do from the start; by default there are none."),
     key("cluster.links.all", Kind::Map, "", "What each of them does."),
@@ -247,12 +248,19 @@ pub(crate) const FIELDS: &[Field] = &[
     share("load.mix.compare_and_swap", "0%", "Writes of a value if the present one is as expected."),
     share("load.mix.add", "0%", "Additions to a counter; goes with get alone."),
     share("load.mix.read_modify_write", "0%", "A read and then a write of the same key."),
-    share("load.mix.transaction", "0%", "Transactions, each of which reads and replaces several keys at once."),
+    share("load.mix.transaction", "0%", "Transactions, each of several keys at once: see load.transaction."),
     key("load.transaction", Kind::Map, "", "What each transaction does."),
-    key("load.transaction.reads", count(0, 16), "1", "Keys that it reads."),
-    key("load.transaction.writes", count(0, 16), "2", "Keys whose value it replaces, and whose old value it gets."),
+    key("load.transaction.shape", choice::<Shape>(), "read_write", "Whether keys are values that it reads and replaces, or accounts of banks, between which it moves money: not if one would fall below zero. Such a load has nothing else."),
+    key("load.transaction.reads", count(0, 16), "1", "Of read_write: keys that it reads."),
+    key("load.transaction.writes", count(0, 16), "2", "Of read_write: keys whose value it replaces, and whose old value it gets."),
+    key("load.transaction.accounts", count(2, 16), "8", "Of transfer: accounts of a bank, which money does not leave, and an audit reads at once; so many keys one after the other."),
+    key("load.transaction.payees", count(1, 15), "1", "Of transfer: accounts that get something from the one that pays."),
+    key("load.transaction.balance", count(1, 1_000_000_000), "100", "Of transfer: what each account is opened with."),
+    key("load.transaction.amount", count(1, 1_000_000_000), "50", "Of transfer: the most that a payee gets; it is from 1 on, each as likely."),
+    share("load.transaction.audits", "10%", "Of transfer: transactions that read all accounts of a bank, which must hold together what they were opened with."),
     key("load.keys", Kind::Map, "", "Which keys operations touch."),
     key("load.keys.count", count(1, 4_294_967_295), "100k", "Keys that exist at the start."),
+    key("load.keys.first", count(0, 4_294_967_295), "0", "The number of the first key; the others follow it one by one."),
     key("load.keys.preload", Kind::Flag, "true", "Whether each key is written once before the warm-up."),
     key("load.keys.distribution", Kind::OneOf, "uniform", "How often each key is chosen."),
     optional("load.keys.distribution.uniform", Kind::Map, "All alike."),
@@ -309,7 +317,7 @@ pub(crate) const FIELDS: &[Field] = &[
     optional("faults[].on", choice::<FaultEvent>(), "Instead of a time: when this happens first after the start of the warm-up."),
     optional("faults[].delay", duration(1_000), "How long after such an event."),
     required("faults[].action", choice::<FaultAction>(), "What is done."),
-    required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica."),
+    required("faults[].target", Kind::Target, "To whom: leader, follower, random, or the number of a replica; a transfer is to it."),
     optional("faults[].for", duration(1_000), "After so long it ends by itself: the paused replica goes on, links are whole, writes end."),
     optional("faults[].restart_after", duration(1_000), "For a kill, a wipe or a disk_error: start the replica again so long after its end."),
     optional("faults[].peers", Kind::List { min: 1 }, "For a fault of links: the replicas at the other ends; by default all others."),

@@ -19,6 +19,7 @@ use crate::spec::{KeyDistribution, Keys};
 #[derive(Debug, Clone)]
 pub struct KeyGenerator {
     choice: Choice,
+    first: u64,
     initial: u64,
     /// Insertions handed out and insertions confirmed; the first is at least the second.
     handed_out: u64,
@@ -63,6 +64,7 @@ impl KeyGenerator {
         };
         Self {
             choice,
+            first: keys.first,
             initial: keys.count,
             handed_out: 0,
             confirmed: 0,
@@ -90,6 +92,11 @@ impl KeyGenerator {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it never ends, so there is no Option")]
     pub fn next(&mut self) -> u64 {
+        self.first + self.next_place()
+    }
+
+    #[inline]
+    fn next_place(&mut self) -> u64 {
         match &self.choice {
             Choice::Uniform => {
                 let position = self.random.below(self.initial + self.confirmed);
@@ -115,7 +122,7 @@ impl KeyGenerator {
     /// The number of a key that nobody has inserted yet.
     #[inline]
     pub fn next_new(&mut self) -> u64 {
-        let key = self.key_at(self.initial + self.handed_out);
+        let key = self.first + self.key_at(self.initial + self.handed_out);
         self.handed_out += 1;
         key
     }
@@ -135,7 +142,7 @@ impl KeyGenerator {
         self.initial + self.confirmed
     }
 
-    /// The key at a position among those of the start and this thread's insertions.
+    /// The key at a position, without the first, among those of the start and this thread's insertions.
     #[inline]
     fn key_at(&self, position: u64) -> u64 {
         if position < self.initial {
@@ -264,7 +271,7 @@ mod tests {
     use super::*;
 
     fn keys(count: u64, distribution: KeyDistribution) -> Keys {
-        Keys { count, preload: true, distribution }
+        Keys { count, first: 0, preload: true, distribution }
     }
 
     /// Draws and compares with the exact probabilities: (observed - expected)^2 / expected, summed
@@ -373,6 +380,15 @@ mod tests {
             let mut generator = KeyGenerator::new(&keys(1, distribution), 1);
             assert_eq!(generator.next(), 0);
         }
+    }
+
+    #[test]
+    fn keys_follow_the_first() {
+        let keys = Keys { first: 7, ..keys(3, KeyDistribution::Uniform) };
+        let mut generator = KeyGenerator::new(&keys, 1);
+        let drawn: std::collections::BTreeSet<u64> = (0..100).map(|_| generator.next()).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [7, 8, 9]);
+        assert_eq!(generator.next_new(), 10);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub use mix::{Operation, OperationGenerator};
 pub use random::{Concern, Random, thread_seed};
 pub use schema::{reference, schema};
 pub use spec::{
-    Arrival, Batch, Cluster, Direction, Durability, Fault, FaultAction, FaultEvent,
+    Arrival, Bank, Batch, Cluster, Direction, Durability, Fault, FaultAction, FaultEvent,
     KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix, Phases, Placement, ProtocolChoice,
     RateStep, Repeat, Spacing, Spread, Target, Transaction, Transport, Trigger, Values, Wait,
     Workload,

@@ -24,6 +24,8 @@ pub enum Concern {
     Timers = 7,
     /// A simulated world: what a seed stands for, how long things take and what goes wrong.
     World = 8,
+    /// Amounts, and who pays whom.
+    Transfers = 9,
 }
 
 /// A stream of random numbers: xoshiro256++.

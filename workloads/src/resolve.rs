@@ -8,9 +8,9 @@ use crate::names::Named;
 use crate::scalars::fit_name;
 use crate::settings::Settings;
 use crate::spec::{
-    Arrival, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Link, Links, Load, Log, Mix,
-    Phases, Placement, ProtocolChoice, RateStep, Repeat, Target, Transaction, Trigger, Values,
-    Workload,
+    Arrival, Bank, Batch, Cluster, Fault, KeyDistribution, Keys, Limits, Link, Links, Load, Log,
+    Mix, Phases, Placement, ProtocolChoice, RateStep, Repeat, Shape, Target, Transaction, Trigger,
+    Values, Workload,
 };
 
 /// Gathers a workload; `path` lends it a name if it has none.
@@ -66,6 +66,7 @@ fn cluster(settings: &Settings) -> Cluster {
             pending_ops: settings.narrow("cluster.limits.pending_ops"),
             connections: settings.narrow("cluster.limits.connections"),
             sessions: settings.narrow("cluster.limits.sessions"),
+            memory_bytes: settings.integer("cluster.limits.memory"),
         },
         links: settings.has("cluster.links").then(|| Links {
             all: link(settings, "cluster.links.all"),
@@ -138,12 +139,10 @@ fn load(settings: &Settings) -> Load {
             read_modify_write: settings.real("load.mix.read_modify_write"),
             transaction: settings.real("load.mix.transaction"),
         },
-        transaction: Transaction {
-            reads: settings.narrow("load.transaction.reads"),
-            writes: settings.narrow("load.transaction.writes"),
-        },
+        transaction: transaction(settings),
         keys: Keys {
             count: settings.integer("load.keys.count"),
+            first: settings.integer("load.keys.first"),
             preload: settings.integer("load.keys.preload") != 0,
             distribution: distribution(settings),
         },
@@ -247,6 +246,22 @@ fn fault(settings: &Settings, index: usize) -> Fault {
         } else {
             Repeat { every_ns: 0, times: 1 }
         },
+    }
+}
+
+fn transaction(settings: &Settings) -> Transaction {
+    match choice(settings, "load.transaction.shape") {
+        Shape::ReadWrite => Transaction::ReadWrite {
+            reads: settings.narrow("load.transaction.reads"),
+            writes: settings.narrow("load.transaction.writes"),
+        },
+        Shape::Transfer => Transaction::Transfer(Bank {
+            accounts: settings.narrow("load.transaction.accounts"),
+            payees: settings.narrow("load.transaction.payees"),
+            balance: settings.narrow("load.transaction.balance"),
+            amount: settings.narrow("load.transaction.amount"),
+            audits: settings.real("load.transaction.audits"),
+        }),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::mix::Operation;
 use crate::names::Named;
 use crate::scalars::show;
 use crate::spec::{
-    Arrival, Cluster, Fault, FaultAction, KeyDistribution, Keys, Link, Links, Load, Placement,
-    ProtocolChoice, Repeat, Target, Transaction, Trigger, Values, Workload,
+    Arrival, Bank, Cluster, Fault, FaultAction, KeyDistribution, Keys, Link, Links, Load,
+    Placement, ProtocolChoice, Repeat, Shape, Target, Transaction, Trigger, Values, Workload,
 };
 use crate::units::{format_bytes, format_duration, format_rate, format_share};
 
@@ -112,6 +112,7 @@ fn cluster(cluster: &Cluster) -> Value {
                 ("pending_ops", limits.pending_ops.into()),
                 ("connections", limits.connections.into()),
                 ("sessions", limits.sessions.into()),
+                ("memory", bytes(limits.memory_bytes)),
             ]),
         ),
         ("links", cluster.links.as_ref().map_or(Value::Null, links)),
@@ -198,7 +199,21 @@ fn arrival(arrival: &Arrival) -> Value {
 }
 
 fn transaction(shape: Transaction) -> Value {
-    mapping([("reads", shape.reads.into()), ("writes", shape.writes.into())])
+    match shape {
+        Transaction::ReadWrite { reads, writes } => mapping([
+            ("shape", text(Shape::ReadWrite.name())),
+            ("reads", reads.into()),
+            ("writes", writes.into()),
+        ]),
+        Transaction::Transfer(Bank { accounts, payees, balance, amount, audits }) => mapping([
+            ("shape", text(Shape::Transfer.name())),
+            ("accounts", accounts.into()),
+            ("payees", payees.into()),
+            ("balance", balance.into()),
+            ("amount", amount.into()),
+            ("audits", share(audits)),
+        ]),
+    }
 }
 
 fn keys(keys: &Keys) -> Value {
@@ -217,6 +232,7 @@ fn keys(keys: &Keys) -> Value {
     };
     mapping([
         ("count", keys.count.into()),
+        ("first", keys.first.into()),
         ("preload", keys.preload.into()),
         ("distribution", distribution),
     ])

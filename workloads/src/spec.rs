@@ -243,6 +243,8 @@ pub struct Limits {
     pub connections: u32,
     /// Sessions that a replica remembers for at-most-once.
     pub sessions: u32,
+    /// Resident memory of a replica: a run in which one had more is invalid.
+    pub memory_bytes: u64,
 }
 
 /// One protocol to run.
@@ -366,27 +368,66 @@ impl Mix {
 }
 
 /// What each transaction does, to as many keys as that takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transaction {
-    /// Keys that it reads.
-    pub reads: u8,
-    /// Keys whose value it replaces, and whose old value it gets.
-    pub writes: u8,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Transaction {
+    /// It reads keys, and replaces the values of others.
+    ReadWrite {
+        /// Keys that it reads.
+        reads: u8,
+        /// Keys whose value it replaces, and whose old value it gets.
+        writes: u8,
+    },
+    /// Keys are accounts of banks: it moves money between those of one, or audits all of them.
+    Transfer(Bank),
 }
 
 impl Transaction {
-    /// Keys that it touches.
+    /// Keys that it touches at most.
     #[must_use]
     pub fn keys(self) -> u64 {
-        u64::from(self.reads) + u64::from(self.writes)
+        match self {
+            Self::ReadWrite { reads, writes } => u64::from(reads) + u64::from(writes),
+            Self::Transfer(bank) => bank.accounts.into(),
+        }
     }
+}
+
+/// Keys one after the other that money moves between, and does not leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bank {
+    /// Accounts of each bank: of key k in that with number k / accounts.
+    pub accounts: u8,
+    /// Accounts of the bank that get something from the one that pays, fewer than `accounts`.
+    pub payees: u8,
+    /// What each account is opened with.
+    pub balance: u32,
+    /// The most that a payee gets, which is from 1 on.
+    pub amount: u32,
+    /// Transactions that read all accounts of a bank, as a fraction of all.
+    pub audits: f64,
+}
+
+/// The kinds of [`Transaction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    ReadWrite,
+    Transfer,
+}
+
+impl Named for Shape {
+    const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::ReadWrite, "read_write", "reads keys, and replaces the values of others"),
+        (Self::Transfer, "transfer", "moves money between accounts, or audits all of a bank"),
+    ];
 }
 
 /// Which keys operations touch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Keys {
-    /// Keys that exist at the start, numbered from 0.
+    /// Keys that exist at the start.
     pub count: u64,
+    /// The number of the first of them; the others follow it one by one.
+    pub first: u64,
     /// Whether each key is written once before the warm-up.
     pub preload: bool,
     /// How often each key is chosen.
@@ -588,6 +629,12 @@ pub enum FaultAction {
     Stall,
     /// Lets the next write of the log fail, which ends the replica.
     DiskError,
+    /// Asks the leader to hand its leadership over to the target.
+    Transfer,
+    /// Asks for the target to vote.
+    Add,
+    /// Asks for the target to vote no more.
+    Remove,
 }
 
 impl FaultAction {
@@ -607,6 +654,12 @@ impl FaultAction {
     #[must_use]
     pub const fn is_of_disk(self) -> bool {
         matches!(self, Self::Stall | Self::DiskError)
+    }
+
+    /// Whether it breaks nothing, but asks the group for a change as an administrator does.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Transfer | Self::Add | Self::Remove)
     }
 
     /// Whether it ends the replica, which may then be started again.
@@ -631,6 +684,9 @@ impl Named for FaultAction {
             "disk_error",
             "let the next write of the log fail, which ends the replica",
         ),
+        (Self::Transfer, "transfer", "ask the leader to hand its leadership over"),
+        (Self::Add, "add", "let a replica vote that does not"),
+        (Self::Remove, "remove", "let a replica vote no more"),
     ];
 }
 

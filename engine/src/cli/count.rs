@@ -21,6 +21,10 @@ pub(crate) struct Arguments {
     /// How many of them, the last ones, follow and have no vote.
     #[arg(long, default_value_t = 0)]
     observers: u8,
+    /// Resource managers of a transaction, by default all replicas: so many, the last ones, hold all keys, and
+    /// the first, which coordinates, holds none if they are fewer.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    managers: Option<u8>,
     /// Kinds of operations, each counted by itself.
     #[arg(long, value_delimiter = ',', default_values = ["put", "get"])]
     operations: Vec<String>,
@@ -30,7 +34,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn count(arguments: &Arguments) -> ExitCode {
-    let Arguments { protocol, with, replicas, observers, operations, simulated } = arguments;
+    let Arguments { protocol, with, replicas, observers, managers, operations, simulated } =
+        arguments;
+    let managers = managers.unwrap_or(*replicas);
+    if managers > *replicas {
+        let error = format!("{managers} managers are more than {replicas} replicas");
+        return fail(&error, exit::BAD_INPUT);
+    }
     let worlds = [(true, "simulator"), (false, "engine")];
     let mut rows = Vec::new();
     for operation in operations {
@@ -40,6 +50,7 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
                 parameters: with,
                 replicas: *replicas,
                 observers: *observers,
+                managers,
                 operation,
                 simulated: virtually,
             };

@@ -8,17 +8,21 @@ use std::process::ExitCode;
 use synod::io::uring::clock;
 use synod::run;
 use synod_results::check::Consistency;
-use synod_results::{check, exchange, verify};
+use synod_results::{check, columns, exchange, verify};
 
-use super::{exit, fail};
+use super::{exit, fail, parquet};
 
-/// A format of another checker on the command line.
+/// What a history is written as.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Jepsen's, one map for each line.
+    /// For Jepsen's checkers, one map for each line.
     Edn,
-    /// Porcupine's, as JSON.
+    /// For Porcupine, as JSON.
     Porcupine,
+    /// A table of comma-separated values, an operation a line.
+    Csv,
+    /// The same table for databases and data frames. Needs a program built with `--features parquet`.
+    Parquet,
 }
 
 /// A promise by its name.
@@ -81,8 +85,8 @@ pub(crate) fn export(
         }
     };
     let operations = wanted.operations().map_err(bad_input)?;
-    let target: Result<Box<dyn Write>, io::Error> = match out {
-        Some(file) => File::create_new(file).map(|file| Box::new(file) as Box<dyn Write>),
+    let target: Result<Box<dyn Write + Send>, io::Error> = match out {
+        Some(file) => File::create_new(file).map(|file| Box::new(file) as Box<dyn Write + Send>),
         None => Ok(Box::new(io::stdout())),
     };
     let name = out.map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());
@@ -97,6 +101,8 @@ pub(crate) fn export(
     match format {
         Format::Edn => exchange::write_edn(&operations, &mut target),
         Format::Porcupine => exchange::write_porcupine(&operations, &mut target),
+        Format::Csv => target.write_all(columns::csv(&exchange::columns(&operations)).as_bytes()),
+        Format::Parquet => parquet::write(&exchange::columns(&operations), &mut target),
     }
     .and_then(|()| target.flush())
     .map_err(unwritten)

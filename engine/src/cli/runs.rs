@@ -8,8 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use synod::registry;
 use synod::run::{self, Options};
+use synod_results::compare::{self, Points};
+use synod_results::report::source::Source;
 use synod_results::run_folder::RunFolder;
-use synod_results::{compare, table, timeline};
+use synod_results::{table, timeline};
 use synod_workloads::{Diagnostics, Workload, load_file, load_model};
 
 use super::{exit, fail};
@@ -106,8 +108,8 @@ pub(crate) fn show(folder: &Path) -> ExitCode {
 }
 
 pub(crate) fn compare(first: &Path, second: Option<&Path>, anyway: bool) -> ExitCode {
-    let open = |folder: &Path| match RunFolder::open(folder) {
-        Ok((_, summary)) => Ok(summary),
+    let open = |folder: &Path| match Source::open(folder) {
+        Ok(source) => Ok(Points::of(&source)),
         Err(error) => Err(fail(&error.to_string(), exit::BAD_INPUT)),
     };
     let (first, second) = match (open(first), second.map(open).transpose()) {
@@ -115,7 +117,7 @@ pub(crate) fn compare(first: &Path, second: Option<&Path>, anyway: bool) -> Exit
         (Err(code), _) | (_, Err(code)) => return code,
     };
     let compared = match &second {
-        Some(second) => compare::runs(&first, second),
+        Some(second) => compare::between(&first, second),
         None => compare::within(&first),
     };
     if (compared.refusals.is_empty() || anyway) && !compared.pairs.is_empty() {

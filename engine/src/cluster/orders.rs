@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use synod_protocols::protocol::PARAMETERS_MAX;
-use synod_protocols::types::REPLICAS_MAX;
+use synod_protocols::protocol::{Change, PARAMETERS_MAX};
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId};
 
 use crate::emulate::{Evidence, Rule};
 use crate::greeting::Key;
@@ -118,6 +118,8 @@ pub enum Order {
     Stall(u64),
     /// The next write of the log fails.
     FailWrite,
+    /// What an administrator asks of all groups.
+    Change(WireChange),
     /// End in good order.
     Stop,
 }
@@ -141,12 +143,46 @@ pub enum Report {
 pub struct Status {
     /// Whether it leads now.
     pub leads: bool,
+    /// Who votes as far as it knows, one bit for each replica; absent where that never changes.
+    pub voters: Option<u16>,
     /// What it has counted.
     pub counters: Counters,
     /// Processor time that its thread has used.
     pub cpu_ns: u64,
     /// When this was so, on the machine's monotonic clock.
     pub at_ns: u64,
+}
+
+/// A [`Change`] as JSON has it: with the number of a replica.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WireChange {
+    /// This replica is to lead.
+    Transfer(u8),
+    /// It is to vote.
+    Add(u8),
+    /// It is to vote no more.
+    Remove(u8),
+}
+
+impl From<WireChange> for Change {
+    fn from(change: WireChange) -> Self {
+        match change {
+            WireChange::Transfer(id) => Self::Transfer(ReplicaId(id)),
+            WireChange::Add(id) => Self::Add(ReplicaId(id)),
+            WireChange::Remove(id) => Self::Remove(ReplicaId(id)),
+        }
+    }
+}
+
+impl From<Change> for WireChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Transfer(id) => Self::Transfer(id.0),
+            Change::Add(id) => Self::Add(id.0),
+            Change::Remove(id) => Self::Remove(id.0),
+        }
+    }
 }
 
 /// An [`Address`] as JSON has it.

@@ -12,8 +12,8 @@ use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
 use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{
-    Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Reads, Register,
-    Service,
+    Change, Config, Context, Default as DefaultValue, Input, PARAMETERS_MAX, Protocol, Reads,
+    Register, Service,
 };
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
@@ -160,6 +160,7 @@ impl<P: Protocol> World<P> {
                 160..208 => self.request(replica, what),
                 208..224 => self.shared.now = self.shared.now + which as u64 * 1_000_000,
                 224..240 => drop(self.shared.messages.pop_front()),
+                240..244 if P::CHANGES => self.change(which),
                 240..248 => self.install(which),
                 248.. => {
                     let (protocol, store) = &mut self.replicas[replica];
@@ -231,6 +232,14 @@ impl<P: Protocol> World<P> {
             let from = ReplicaId(u8::try_from(other).expect("few"));
             self.step(replica, Input::Installed { from, applied });
         }
+    }
+
+    /// Somebody asks everybody for something.
+    fn change(&mut self, which: usize) {
+        let replica = which / 3 % self.replicas.len();
+        let id = ReplicaId(u8::try_from(replica).expect("few"));
+        let change = [Change::Transfer(id), Change::Add(id), Change::Remove(id)][which % 3];
+        (0..self.replicas.len()).for_each(|replica| self.step(replica, Input::Change(change)));
     }
 
     fn step(&mut self, replica: usize, input: Input<P::Message>) {

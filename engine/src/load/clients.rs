@@ -146,7 +146,7 @@ impl Clients {
             keys: keys.fork(seed, plan.thread, plan.threads),
             values: ValueGenerator::new(&plan.load.values, seed),
             scratch: vec![0; plan.load.values.max_bytes() as usize],
-            transactions: Transactions::new(&plan.load, count),
+            transactions: Transactions::new(&plan.load, count, seed),
         }
     }
 
@@ -170,9 +170,10 @@ impl Clients {
         usize::from(self.clients[client as usize].group)
     }
 
-    /// Starts the operation that writes `key` for the first time.
+    /// Starts the operation that writes `key` for the first time, or opens an account.
     pub(super) fn preload(&mut self, client: u32, key: u64, now: Time) {
-        self.begin(client, Op::Put, None, key, now, now);
+        let op = if self.transactions.bank().is_some() { Op::Add } else { Op::Put };
+        self.begin(client, op, None, key, now, now);
     }
 
     /// Starts an operation of the mix.
@@ -227,12 +228,12 @@ impl Clients {
             Op::Get => (0, 0),
             Op::Put | Op::CompareAndSwap => (id, self.values.next_size()),
             Op::Transact => {
-                // An id for each write, of which the first is this.
-                client.count += self.transactions.writes().max(1) - 1;
+                // An id for each value, of which the first is this.
+                client.count += self.transactions.values().max(1) - 1;
                 (id, self.values.next_size())
             }
             Op::Delete => (id, 8),
-            Op::Add => (1, 8),
+            Op::Add => (self.transactions.bank().map_or(1, |bank| bank.balance.into()), 8),
         };
         client.intended = intended;
         client.sent = now;
@@ -360,6 +361,12 @@ impl Clients {
                 let whole = Operation { start_ns, end_ns: now.0, session, ..Operation::default() };
                 self.transactions.complete(index, reply.value, first, &whole).then_some(0)
             }
+            (Op::Transact, Outcome::Mismatch) => {
+                let start_ns = client.first_sent.0;
+                let session = self.first_number + index;
+                let whole = Operation { start_ns, end_ns: now.0, session, ..Operation::default() };
+                self.transactions.refused(index, reply.value, &whole).then_some(0)
+            }
             (Op::Transact, _) => None,
             (Op::Add, _) | (_, Outcome::Absent | Outcome::Mismatch) => word(reply.value),
             (_, Outcome::Unknown | Outcome::Refused) => None,
@@ -380,7 +387,7 @@ impl Clients {
             observed,
             version: reply.version,
             session: self.first_number + index,
-            kind: kind(client.op),
+            kind: self.kind(client.op),
             outcome,
         };
         (Some(operation), client.intended)
@@ -411,10 +418,23 @@ impl Clients {
             observed: 0,
             version: 0,
             session: self.first_number + index,
-            kind: kind(client.op),
+            kind: self.kind(client.op),
             outcome: Outcome::Unknown,
         };
         (operation, client.intended)
+    }
+
+    /// What an operation is in a history.
+    fn kind(&self, op: Op) -> Kind {
+        match op {
+            Op::Get => Kind::Get,
+            Op::Put => Kind::Put,
+            Op::Delete => Kind::Delete,
+            Op::CompareAndSwap => Kind::CompareAndSwap,
+            Op::Add if self.transactions.bank().is_some() => Kind::Transfer,
+            Op::Add => Kind::Add,
+            Op::Transact => Kind::Transaction,
+        }
     }
 
     /// What the operation that ended last did: a transaction all of its parts.
@@ -434,6 +454,7 @@ impl Clients {
     /// The request was not taken: it is sent again after a while.
     pub(super) fn refused(&mut self, index: u32, now: Time) {
         let client = &mut self.clients[index as usize];
+        client.is_sent = false;
         client.repeat_at = now + (REFUSED_NS << client.refusals.min(REFUSED_DOUBLINGS_MAX));
         client.refusals = client.refusals.saturating_add(1);
     }
@@ -463,11 +484,14 @@ impl Clients {
     /// happen.
     pub(super) fn may_repeat(&self, index: u32) -> bool {
         let client = &self.clients[index as usize];
-        client.op == Op::Get || !client.is_sent || client.repeat_at != Time::NEVER
+        client.op == Op::Get || !client.is_sent
     }
 
+    /// The request is on its way: whoever was to send it again need not.
     pub(super) fn set_sent(&mut self, index: u32) {
-        self.clients[index as usize].is_sent = true;
+        let client = &mut self.clients[index as usize];
+        client.is_sent = true;
+        client.repeat_at = Time::NEVER;
     }
 }
 
@@ -493,16 +517,5 @@ pub(super) fn word(bytes: &[u8]) -> Option<u64> {
         0 => Some(0),
         8 => bytes.try_into().ok().map(u64::from_le_bytes),
         _ => None,
-    }
-}
-
-fn kind(op: Op) -> Kind {
-    match op {
-        Op::Get => Kind::Get,
-        Op::Put => Kind::Put,
-        Op::Delete => Kind::Delete,
-        Op::CompareAndSwap => Kind::CompareAndSwap,
-        Op::Add => Kind::Add,
-        Op::Transact => Kind::Transaction,
     }
 }

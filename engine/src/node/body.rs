@@ -9,7 +9,6 @@ use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use super::batches::Batches;
 use super::connections::Connections;
-
 use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state::State;
@@ -66,6 +65,8 @@ pub(super) struct Body<P: Protocol, S> {
     reads_apart: bool,
     /// Whether gets were answered in this turn from the store as it was then.
     serves: bool,
+    /// Whose message is being handled.
+    hears: Option<ReplicaId>,
     /// From when on the next refusal is told.
     tell_at: Time,
 }
@@ -110,6 +111,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             tell_at: Time(0),
             reads_apart: P::reads(&settings.protocol.parameters) != Reads::Ordered,
             serves: false,
+            hears: None,
             settings,
         }
     }
@@ -243,6 +245,17 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             eprintln!("replica {}: connection refused: {reason} ({total} so far)", self.id());
         }
         self.connections.doom(link);
+    }
+
+    /// Whose message is handled from now on: what is answered meanwhile had waited for it.
+    pub(super) fn hears(&mut self, from: Option<ReplicaId>) {
+        self.hears = from;
+    }
+
+    fn count_completed(&mut self, commands: u64) {
+        if let Some(from) = self.hears {
+            self.counters.completed_by[from.index()] += commands;
+        }
     }
 
     // Requests.
@@ -452,6 +465,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         }
     }
 
+    /// Whether snapshots that are being saved or sent need a turn.
+    pub(super) fn snapshots_go_on(&self) -> bool {
+        self.snapshots.go_on(self.wal.as_ref(), &self.connections)
+    }
+
     /// One more piece of every snapshot that is being saved or sent.
     pub(super) fn continue_snapshots(&mut self) -> std::io::Result<()> {
         self.snapshots.continue_sending(&self.state, &mut self.connections);
@@ -577,6 +595,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
         if reply && let Some(spent) = self.batches.answer(batch, self.now) {
             let commands = u64::from(batch.commands);
+            self.count_completed(commands);
             self.counters.agreed += commands;
             self.counters.waited_ns += commands * spent.waited_ns;
             self.counters.agreed_ns += commands * spent.agreed_ns;
@@ -638,9 +657,10 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
 
     fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
         let session = SessionId(session);
+        self.counters.commands += 1;
+        self.count_completed(1);
         let value = self.arena.bytes(value);
         let session_index = session.index();
-        self.counters.commands += 1;
         let reply = Reply { sequence, session_index, status, version: tag.0, value };
         self.connections.reply(session.client(), &reply);
     }

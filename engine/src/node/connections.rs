@@ -244,8 +244,13 @@ impl Connections {
     /// What is to be sent to a replica, if it is connected and takes what it is sent.
     pub(super) fn peer_outbox(&mut self, peer: ReplicaId) -> Option<&mut Vec<u8>> {
         let connection = &mut self.table[self.peers[peer.index()]?.index as usize];
-        let greeted = connection.speaker.is_some();
-        (greeted && connection.outbox.len() < OUTBOX_BYTES_MAX).then_some(&mut connection.outbox)
+        connection.takes_more().then_some(&mut connection.outbox)
+    }
+
+    /// How much waits to be sent to a replica, if it is connected and takes what it is sent.
+    pub(super) fn peer_outbox_bytes(&self, peer: ReplicaId) -> Option<usize> {
+        let connection = &self.table[self.peers[peer.index()]?.index as usize];
+        connection.takes_more().then_some(connection.outbox.len())
     }
 
     /// Adds a reply for a client, if it is connected here.
@@ -300,6 +305,11 @@ impl Connections {
 }
 
 impl Connection {
+    /// Whether a replica is at the other end that takes what it is sent.
+    fn takes_more(&self) -> bool {
+        self.speaker.is_some() && self.outbox.len() < OUTBOX_BYTES_MAX
+    }
+
     fn finish_replies(&mut self) {
         if let Some((at, count)) = self.replies.take() {
             frame::finish(&mut self.outbox, at, count);

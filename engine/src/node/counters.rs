@@ -1,5 +1,7 @@
 //! What a replica counts about itself.
 
+use synod_protocols::types::REPLICAS_MAX;
+
 use super::Refusal;
 
 /// Totals since the replica started. One thread writes them; others read copies.
@@ -39,6 +41,9 @@ pub struct Counters {
     pub waited_ns: u64,
     /// How long it took from then until they were agreed on.
     pub agreed_ns: u64,
+    /// Commands that this replica answered, by whose message made that possible: who was the last of
+    /// the quorum.
+    pub completed_by: [u64; REPLICAS_MAX],
     /// Rounds whose outcome was not known for a while after the vote.
     pub doubts: u64,
     /// How long that was for all of them.
@@ -137,6 +142,9 @@ impl Counters {
         self.agreed += other.agreed;
         self.waited_ns += other.waited_ns;
         self.agreed_ns += other.agreed_ns;
+        for (mine, theirs) in self.completed_by.iter_mut().zip(other.completed_by) {
+            *mine += theirs;
+        }
         self.doubt_ns += other.doubt_ns;
         self.doubt_ns_max = self.doubt_ns_max.max(other.doubt_ns_max);
         self.hints += other.hints;

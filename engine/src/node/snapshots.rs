@@ -169,6 +169,22 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Whether a further turn would bring one of them further, though nothing arrives: where nobody asks
+    /// for anything because the log is full, nothing else would.
+    pub(super) fn go_on<S: Storage>(
+        &self,
+        wal: Option<&Wal<S>>,
+        connections: &Connections,
+    ) -> bool {
+        let may_save = |saving: &Saving| {
+            !saving.complete || wal.is_some_and(|wal| wal.durable() >= saving.until)
+        };
+        let may_send =
+            |to| connections.peer_outbox_bytes(to).is_none_or(|bytes| bytes <= OUTBOX_BYTES_MAX);
+        self.saving.as_ref().is_some_and(may_save)
+            || self.sending.iter().any(|sending| may_send(sending.to))
+    }
+
     /// Begins to send a snapshot, unless one is on its way.
     pub(super) fn begin_sending(&mut self, state: &State, to: ReplicaId) {
         if state.is_whole() && self.sending.iter().all(|sending| sending.to != to) {

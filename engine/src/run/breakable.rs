@@ -1,9 +1,11 @@
 //! What a schedule of faults can do to a cluster, real or simulated.
 
+use synod_protocols::protocol::Change;
 use synod_workloads::Fault;
 
 use crate::cluster::Cluster;
 use crate::cluster::links::LinkFault;
+use crate::cluster::orders::Status;
 use crate::emulate::Evidence;
 
 /// A cluster that faults can strike. Each verb that returns a sentence returns its evidence.
@@ -16,6 +18,9 @@ pub(crate) trait Breakable {
 
     /// Who leads group 0, as far as is known.
     fn leader(&self) -> Option<usize>;
+
+    /// How each group of a replica was doing when it last said so; nothing of one that is not there.
+    fn statuses(&self, id: usize) -> Vec<Status>;
 
     /// Records that a replica replayed when it started, once it is ready.
     fn replayed(&self, id: usize) -> Option<u64>;
@@ -50,6 +55,9 @@ pub(crate) trait Breakable {
     /// Lets the next write of a replica's log fail, which will end the replica.
     fn fail_write(&mut self, id: usize);
 
+    /// Asks all replicas for something, as an administrator does.
+    fn change(&mut self, change: Change);
+
     /// What emulated faults have done at a replica in its present life.
     fn evidence(&self, id: usize) -> Evidence;
 
@@ -68,6 +76,10 @@ impl Breakable for Cluster {
 
     fn leader(&self) -> Option<usize> {
         self.leader()
+    }
+
+    fn statuses(&self, id: usize) -> Vec<Status> {
+        if self.is_alive(id) { self.statuses_of(id).to_vec() } else { Vec::new() }
     }
 
     fn replayed(&self, id: usize) -> Option<u64> {
@@ -112,6 +124,10 @@ impl Breakable for Cluster {
 
     fn fail_write(&mut self, id: usize) {
         self.fail_write(id);
+    }
+
+    fn change(&mut self, change: Change) {
+        self.change(change);
     }
 
     fn evidence(&self, id: usize) -> Evidence {

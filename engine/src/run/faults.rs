@@ -1,5 +1,6 @@
 //! Breaking things on time, and the evidence that they broke.
 
+mod changes;
 mod lasting;
 
 use synod_results::check::HistoryFile;
@@ -9,6 +10,7 @@ use synod_workloads::{
     Concern, Fault, FaultAction, FaultEvent, Phases, Random, Target, Trigger, Workload,
 };
 
+use self::changes::Asked;
 use self::lasting::{Lasting, Progress};
 use super::breakable::Breakable;
 
@@ -30,6 +32,8 @@ pub(super) struct Schedule {
     planned: Vec<Planned>,
     ends: Vec<End>,
     lasting: Vec<Lasting>,
+    /// What was asked for, and is not done yet.
+    asked: Vec<Asked>,
     /// Replicas that are paused, and those that are killed.
     paused: Vec<usize>,
     killed: Vec<usize>,
@@ -92,6 +96,7 @@ impl Schedule {
             planned: planned.collect(),
             ends: Vec::new(),
             lasting: Vec::new(),
+            asked: Vec::new(),
             paused: Vec::new(),
             killed: Vec::new(),
             returning: Vec::new(),
@@ -150,16 +155,21 @@ impl Schedule {
         } else if fault.action == FaultAction::Restart {
             self.killed.clone()
         } else {
-            (0..cluster.len()).filter(|&id| self.is_up(id, cluster)).collect()
+            let is_open = |change| changes::is_open(change, cluster);
+            (0..cluster.len())
+                .filter(|&id| fault.action == FaultAction::Remove || self.is_up(id, cluster))
+                .filter(|&id| changes::change_of(fault.action, id).is_none_or(is_open))
+                .collect()
         };
         let leader = cluster.leader();
-        let undoes = matches!(fault.action, FaultAction::Resume | FaultAction::Restart);
+        let undoes =
+            matches!(fault.action, FaultAction::Resume | FaultAction::Restart | FaultAction::Add);
         let fitting: Vec<usize> = candidates
             .into_iter()
             .filter(|&id| match fault.target {
                 Target::Replica(wanted) => id == usize::from(wanted),
                 Target::Random => true,
-                // What was broken leads no more: any of the broken is meant.
+                // What was broken or removed leads no more: any of those is meant.
                 Target::Leader | Target::Follower if undoes => true,
                 Target::Leader => leader == Some(id),
                 Target::Follower => leader != Some(id),
@@ -203,6 +213,11 @@ impl Schedule {
                 // It comes later, if it comes.
                 String::new()
             }
+            FaultAction::Transfer | FaultAction::Add | FaultAction::Remove => {
+                let change = changes::change_of(fault.action, id).expect("it is one");
+                self.asked.push(Asked::begin(self.done.len(), at_ns, change, cluster));
+                String::new()
+            }
         };
         let role = match fault.target {
             Target::Leader => " (leader)",
@@ -244,6 +259,11 @@ impl Schedule {
             }
         }
         let done = &mut self.done;
+        self.asked.retain_mut(|asked| {
+            let evidence = asked.look(now_ns, cluster);
+            done[asked.note].evidence.push_str(evidence.as_deref().unwrap_or(""));
+            evidence.is_none()
+        });
         self.returning.retain(|&(note, id, began_ns)| {
             let Some(records) = cluster.replayed(id) else { return true };
             let evidence = &mut done[note].evidence;

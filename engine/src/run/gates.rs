@@ -33,7 +33,11 @@ pub(super) fn all(observed: &Observed<'_>, overall: &Histogram<u64>) -> Vec<Gate
         course::law(recorded(observed, overall), passed),
         course::steady(&observed.written.seconds, phases, why_not_steady),
     ];
-    gates.extend(machine::all(&observed.edges, observed.simulated));
+    gates.extend(machine::all(
+        &observed.edges,
+        observed.workload.cluster.limits.memory_bytes,
+        observed.simulated,
+    ));
     gates
 }
 

@@ -6,6 +6,10 @@ use std::path::Path;
 
 use synod_workloads::Phases;
 
+/// The name of the process that makes the load. It also checks histories, so the most memory that it
+/// ever had is not what this run took.
+pub(super) const LOAD: &str = "the load generator";
+
 /// The machine at one moment. What the kernel does not show is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Machine {
@@ -15,6 +19,8 @@ pub(super) struct Machine {
     pub(super) pace_mhz: Vec<(usize, Option<f64>)>,
     /// What each process of the run has in swap.
     pub(super) swapped_kib: Vec<(String, Option<u64>)>,
+    /// The most memory that each replica has had.
+    pub(super) resident_kib: Vec<(String, Option<u64>)>,
     /// Pages that were read from swap since the machine started.
     pub(super) pages_in: Option<u64>,
 }
@@ -33,8 +39,10 @@ impl Machine {
             let khz: Option<f64> = text(&path).trim().parse().ok();
             khz.map(|khz| khz / 1e3).or_else(|| pace_of(&cpus, processor))
         };
+        let status =
+            |process: u32, name: &str| number(&text(&format!("proc/{process}/status")), name);
         let swapped = |process: u32| {
-            number(&text(&format!("proc/{process}/status")), "VmSwap:").or_else(|| {
+            status(process, "VmSwap:").or_else(|| {
                 // A kernel without swap does not say how little of it there is.
                 number(&text("proc/meminfo"), "SwapTotal:").filter(|&total| total == 0)
             })
@@ -43,6 +51,11 @@ impl Machine {
             ticks: ticks(&text("proc/stat")),
             pace_mhz: processors.iter().map(|&number| (number, pace(number))).collect(),
             swapped_kib: processes.iter().map(|(name, id)| (name.clone(), swapped(*id))).collect(),
+            resident_kib: processes
+                .iter()
+                .filter(|(name, _)| name != LOAD)
+                .map(|(name, id)| (name.clone(), status(*id, "VmHWM:")))
+                .collect(),
             pages_in: number(&text("proc/vmstat"), "pswpin"),
         }
     }
@@ -97,6 +110,12 @@ impl Edges {
         }
     }
 
+    /// The most memory that a replica has had by the end of the window, in bytes.
+    pub(super) fn resident_bytes_max(&self) -> Option<u64> {
+        let resident = &self.after.as_ref()?.resident_kib;
+        resident.iter().filter_map(|(_, kib)| *kib).max().map(|kib| kib * 1024)
+    }
+
     /// Both, once both are there.
     pub(super) fn both(&self) -> Option<(&Machine, &Machine)> {
         Some((self.before.as_ref()?, self.after.as_ref()?))
@@ -132,8 +151,9 @@ mod tests {
         assert_eq!((seen.ticks, seen.pages_in), (Some((360, 80)), Some(12)));
         assert_eq!(seen.pace_mhz, [(0, Some(3000.0)), (1, Some(2000.5))]);
         assert_eq!(seen.swapped_kib[0].1, Some(0), "there is nothing to be swapped to");
-        write("proc/7/status", "Name:\tsynod\nVmSwap:\t     128 kB\n");
+        write("proc/7/status", "Name:\tsynod\nVmHWM:\t   9000 kB\nVmSwap:\t     128 kB\n");
         assert_eq!(read().swapped_kib[0].1, Some(128));
+        assert_eq!(read().resident_kib, [("n".to_owned(), Some(9000))]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use synod_results::check::{Consistency, Verdict};
 use synod_results::summary::{
     self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
 };
-use synod_workloads::{Arrival, Durability, ProtocolChoice, Transport, Workload};
+use synod_workloads::{Arrival, Durability, ProtocolChoice, Transaction, Transport, Workload};
 
 use super::gates;
 use super::machine::Edges;
@@ -44,7 +44,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
     let measured_seconds = workload.phases.measure_ns as f64 / 1e9;
     let totals = &observed.written.measured;
     let overall = totals.overall();
-    let (counters, threads) = usage(&observed);
+    let Usage { counters, threads, completed_by } = usage(&observed);
     let sum = |count: fn(&Noticed) -> u64| observed.noticed.iter().map(count).sum::<u64>();
     let groups = u32::from(cluster.cores);
     let connections = u32::from(workload.load.threads) * u32::from(workload.load.connections);
@@ -78,9 +78,15 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         series: observed.written.seconds.clone(),
         threads,
         counters,
+        completed_by,
+        resident_bytes_max: observed.edges.resident_bytes_max(),
         retries: sum(|noticed| noticed.retries),
         timeouts: sum(|noticed| noticed.unknown),
         busy: sum(|noticed| noticed.busy),
+        aborted: match workload.load.transaction {
+            Transaction::ReadWrite { .. } => None,
+            Transaction::Transfer(_) => Some(sum(|noticed| noticed.aborted)),
+        },
         limits: Vec::new(),
         gates: gates::all(&observed, &overall),
         faults: observed.faults.clone(),
@@ -89,18 +95,31 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
     }
 }
 
-/// What all replicas counted in the measured window, and who used how much processor time.
-fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
+/// What the measured window took.
+struct Usage {
+    /// What all replicas counted.
+    counters: summary::Counters,
+    /// Who used how much processor time.
+    threads: Vec<ThreadUsage>,
+    /// For each replica the operations that were answered when its message came.
+    completed_by: Vec<u64>,
+}
+
+fn usage(observed: &Observed<'_>) -> Usage {
     let phases = &observed.workload.phases;
     let from_ns = observed.start_ns + phases.warm_up_ns;
     let until_ns = from_ns + phases.measure_ns;
     let mut total = summary::Counters::default();
-    let mut threads = Vec::new();
+    let (mut threads, mut completed_by) = (Vec::new(), vec![0; observed.logs.len()]);
     for (replica, log) in observed.logs.iter().enumerate() {
         for group in 0..usize::from(observed.workload.cluster.cores) {
             let samples: Vec<Status> =
                 log.iter().filter_map(|statuses| statuses.get(group).copied()).collect();
             let count = |read: fn(&Status) -> u64| grown(&samples, from_ns, until_ns, read);
+            for (place, total) in completed_by.iter_mut().enumerate() {
+                let read = |status: &Status| status.counters.completed_by[place];
+                *total += grown(&samples, from_ns, until_ns, read);
+            }
             total.replica_messages += count(|status| status.counters.messages_sent);
             total.replica_bytes += count(|status| status.counters.peer_bytes);
             total.client_messages += count(|status| status.counters.client_sends);
@@ -129,7 +148,7 @@ fn usage(observed: &Observed<'_>) -> (summary::Counters, Vec<ThreadUsage>) {
         role: "load".to_owned(),
         cpu_seconds: noticed.cpu_ns as f64 / 1e9,
     }));
-    (total, threads)
+    Usage { counters: total, threads, completed_by }
 }
 
 /// How much a count grew between two moments. A count that falls is that of a replica that started
@@ -138,7 +157,7 @@ pub(super) fn grown(
     samples: &[Status],
     from_ns: u64,
     until_ns: u64,
-    read: fn(&Status) -> u64,
+    read: impl Fn(&Status) -> u64,
 ) -> u64 {
     let mut grown = 0.0;
     for pair in samples.windows(2) {

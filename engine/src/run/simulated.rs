@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam::channel::{self, Receiver, Sender};
-use synod_protocols::protocol::Protocol;
+use synod_protocols::protocol::{Change, Protocol};
 use synod_results::record::LatencyTotals;
 use synod_results::summary::LatencySummary;
 use synod_workloads::{Fault, ProtocolChoice, Workload};
@@ -289,6 +289,10 @@ impl<P: Protocol> Breakable for SimulatedCluster<P> {
         self.world.leader()
     }
 
+    fn statuses(&self, id: usize) -> Vec<Status> {
+        self.world.statuses(id)
+    }
+
     fn replayed(&self, id: usize) -> Option<u64> {
         self.world.replayed(id)
     }
@@ -347,6 +351,10 @@ impl<P: Protocol> Breakable for SimulatedCluster<P> {
     fn fail_write(&mut self, id: usize) {
         self.doomed[id] = true;
         self.world.control(id).fail_next_write();
+    }
+
+    fn change(&mut self, change: Change) {
+        self.world.change(change);
     }
 
     fn evidence(&self, id: usize) -> Evidence {

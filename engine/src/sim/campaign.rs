@@ -68,8 +68,9 @@ pub struct Totals {
 }
 
 /// States that a campaign must reach to be worth something.
-pub const RARE: [&str; 12] = [
+pub const RARE: [&str; 13] = [
     "leader elected again",
+    "voters changed",
     "snapshot installed from a peer",
     "log replayed",
     "write torn by a crash",
@@ -87,6 +88,7 @@ fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
     let Counters { repeated, busy, handoffs, .. } = tally.counters;
     [
         seen.elections > 1,
+        seen.changes > 0,
         seen.installs > 0,
         seen.replayed > 0,
         tally.torn > 0,
@@ -307,6 +309,7 @@ pub fn report(protocol: &str, totals: &Totals, seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use synod_protocols::abd::Abd;
     use synod_protocols::multi_paxos::MultiPaxos;
     use synod_protocols::paxos::Paxos;
     use synod_protocols::paxos_commit::PaxosCommit;
@@ -324,11 +327,18 @@ mod tests {
     /// which had only just been opened; and a proposer that one had refused and two had never heard.
     const ONCE_FAILED_PAXOS: [u64; 6] = [3, 329, 882, 908, 1413, 855];
 
+    /// Six times a replica that had lost its disk named rounds and tags as in its earlier life; thrice
+    /// a client whose request had been refused sent it twice, once because it had a new connection
+    /// and once because it was time; and two replicas that were damaged at once, of which the disk of
+    /// one could not be read at first.
+    const ONCE_FAILED_ABD: [u64; 10] =
+        [3706, 4229, 7796, 8412, 10_788, 18_889, 11_889, 17_429, 17_672, 7998];
+
     /// A get wrote back that its key had never been written.
     const ONCE_FAILED_QUORUM: [u64; 3] = [86, 89, 107];
 
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
-    const ONCE_FAILED_PAXOS_COMMIT: [u64; 2] = [205, 5_000_045];
+    const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
 
     fn assert_pass<P: Protocol>(seeds: &[u64]) {
         for &seed in seeds {
@@ -341,6 +351,7 @@ mod tests {
     fn seeds_that_failed_once_pass() {
         assert_pass::<MultiPaxos>(&ONCE_FAILED);
         assert_pass::<Paxos>(&ONCE_FAILED_PAXOS);
+        assert_pass::<Abd>(&ONCE_FAILED_ABD);
         assert_pass::<Quorum>(&ONCE_FAILED_QUORUM);
         assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
     }

@@ -18,7 +18,7 @@ use synod_protocols::protocol::{
     Config, Conflict, Consistency, Context, Doubt, Hints, Input, Parameter, Protocol, Reads,
     Register, Role, Service,
 };
-use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time};
+use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 
 #[cfg(test)]
 use super::mutation::Mutation;
@@ -39,6 +39,8 @@ pub struct Seen {
     registers: BTreeMap<(u64, Tag), u32>,
     /// What two replicas do not agree on, if anything.
     pub disagreement: Option<String>,
+    /// Times that a replica came to know of other voters.
+    pub changes: u64,
     /// Times that a replica became the leader.
     pub elections: u64,
     /// Times that a replica installed another's snapshot.
@@ -120,6 +122,7 @@ pub struct Observed<P: Protocol> {
     id: ReplicaId,
     group: u16,
     leads: bool,
+    voters: Option<Replicas>,
     #[cfg(test)]
     broken: broken::Broken<P>,
 }
@@ -139,7 +142,7 @@ impl<P: Protocol> Observed<P> {
                     trace.happened(id, format!("Requests +{}", batch.commands));
                 }
                 Input::Reads(gets) => trace.happened(id, format!("Reads +{}", gets.commands)),
-                Input::Started | Input::Timeout | Input::Installed { .. } => {
+                Input::Started | Input::Timeout | Input::Installed { .. } | Input::Change(_) => {
                     trace.happened(id, format!("{input:?}"));
                 }
             }
@@ -162,6 +165,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
     const REPAIRS: bool = P::REPAIRS;
     const OBSERVERS: bool = P::OBSERVERS;
+    const CHANGES: bool = P::CHANGES;
 
     type Message = P::Message;
     type Record = P::Record;
@@ -190,6 +194,7 @@ impl<P: Protocol> Protocol for Observed<P> {
             id: config.id,
             group,
             leads: false,
+            voters: None,
         }
     }
 
@@ -211,6 +216,11 @@ impl<P: Protocol> Protocol for Observed<P> {
         self.step_broken(&input, cx);
         self.protocol.step(input, &mut Watch::new(self.id, self.group, cx));
         self.protocol.check();
+        let voters = self.protocol.voters();
+        if voters != self.voters {
+            SEEN.with_borrow_mut(|seen| seen.changes += u64::from(self.voters.is_some()));
+        }
+        self.voters = voters;
         let leads = self.protocol.role() == Role::Leader;
         if leads && !self.leads {
             SEEN.with_borrow_mut(|seen| seen.elections += 1);
@@ -252,6 +262,10 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn hints(&self) -> Hints {
         self.protocol.hints()
+    }
+
+    fn voters(&self) -> Option<Replicas> {
+        self.protocol.voters()
     }
 }
 

@@ -5,11 +5,12 @@
 
 use synod_protocols::paxos::Paxos;
 use synod_protocols::paxos_commit::PaxosCommit;
-use synod_protocols::protocol::{self, PARAMETERS_MAX, Protocol, Service};
+use synod_protocols::protocol::{self, Change, PARAMETERS_MAX, Protocol, Service};
 use synod_protocols::quorum::votes::Votes;
+use synod_protocols::types::ReplicaId;
 use synod_workloads::{
-    Arrival, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction, Values,
-    format_duration,
+    Arrival, Bank, Concern, Cpu, KeyDistribution, Keys, Load, Mix, Phases, Random, Transaction,
+    Values, format_duration,
 };
 
 use super::models::Clock;
@@ -184,11 +185,17 @@ pub enum Action {
     Rot,
     /// The process ends, and a block of its log is found in the place of another one.
     Misdirect,
+    /// An administrator asks for it to lead.
+    Transfer,
+    /// An administrator asks for it to vote.
+    Add,
+    /// An administrator asks for it to vote no more.
+    Remove,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::Pause,
         Self::Isolate,
@@ -202,7 +209,38 @@ impl Action {
         Self::Wipe,
         Self::Rot,
         Self::Misdirect,
+        Self::Transfer,
+        Self::Add,
+        Self::Remove,
     ];
+
+    /// What an administrator asks for by it, if one does.
+    #[must_use]
+    pub const fn change(self, replica: ReplicaId) -> Option<Change> {
+        match self {
+            Self::Transfer => Some(Change::Transfer(replica)),
+            Self::Add => Some(Change::Add(replica)),
+            Self::Remove => Some(Change::Remove(replica)),
+            Self::Crash
+            | Self::Pause
+            | Self::Isolate
+            | Self::Deafen
+            | Self::Mute
+            | Self::Separate
+            | Self::SlowProcessor
+            | Self::SlowDisk
+            | Self::FailDisk
+            | Self::FillDisk
+            | Self::Wipe
+            | Self::Rot
+            | Self::Misdirect => None,
+        }
+    }
+
+    /// Whether it breaks nothing, but asks for a change as an administrator does.
+    pub(super) const fn is_change(self) -> bool {
+        matches!(self, Self::Transfer | Self::Add | Self::Remove)
+    }
 
     /// Whether it needs a log.
     const fn needs_log(self) -> bool {
@@ -232,6 +270,9 @@ impl Action {
             Self::Wipe => "wiped disk",
             Self::Rot => "flipped bit",
             Self::Misdirect => "misdirected block",
+            Self::Transfer => "transfer",
+            Self::Add => "add voter",
+            Self::Remove => "remove voter",
         }
     }
 }
@@ -327,13 +368,18 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>().ringed::<P>().observed::<P>()
+        plan.aged()
+            .with_patience_for::<P>()
+            .ringed::<P>()
+            .observed::<P>()
+            .changed::<P>()
+            .sometimes_a_bank::<P>()
     }
 
-    /// Some clusters have observers.
+    /// Some clusters have observers. Where they may come to vote see [`Self::changed`].
     fn observed<P: Protocol>(mut self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x0b5e, Concern::World);
-        if P::OBSERVERS && self.replicas > 1 && chance(random, 40) {
+        if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && chance(random, 40) {
             self.observers =
                 1 + u8::try_from(random.below(u64::from(self.replicas) / 2)).expect("few");
         }
@@ -360,14 +406,66 @@ impl Plan {
         self
     }
 
+    /// In half of the runs an administrator changes who leads and who votes, if that can be; and some do
+    /// not vote at first. Nobody then forgets what it promised: where two of more vote, and one forgets,
+    /// nothing goes on.
+    fn changed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0xc4a6, Concern::World);
+        if !P::CHANGES || chance(random, 50) {
+            return self;
+        }
+        self.faults.retain(|fault| !fault.action.forgets());
+        let count = 1 + random.below(1 + self.faults_ns / (500 * MS * self.slowness));
+        for _ in 0..count {
+            let replica = u8::try_from(random.below(self.replicas.into())).expect("few");
+            self.faults.push(Fault {
+                at_ns: random.below(self.faults_ns),
+                action: pick(random, &[Action::Transfer, Action::Add, Action::Remove]),
+                target: Target::Replica(replica),
+                for_ns: 0,
+            });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+        if P::OBSERVERS && chance(random, 40) {
+            self.observers = u8::try_from(random.below(self.replicas.into())).expect("few");
+        }
+        self
+    }
+
+    /// Of some plans keys are accounts: from random numbers of its own, so that all else is drawn as if it
+    /// were not.
+    fn sometimes_a_bank<P: Protocol>(self) -> Self {
+        let random = &mut Random::new(self.seed, Concern::Transfers);
+        let is_bank = P::SERVICE == Service::Transactions && chance(random, 40);
+        if is_bank { self.banking(random) } else { self }
+    }
+
+    /// Money moves between a few accounts, which often do not hold enough, and audits add it up.
+    pub(super) fn banking(mut self, random: &mut Random) -> Self {
+        let accounts = pick(random, &[2, 3, 5]);
+        let payees = pick(random, &[1, 1, accounts - 1]);
+        let balance = pick(random, &[2, 10, 1_000]);
+        let amount = pick(random, &[1, 5, 500]);
+        let bank = Bank { accounts, payees, balance, amount, audits: 0.3 };
+        self.load.transaction = Transaction::Transfer(bank);
+        self.load.mix = Mix { transaction: 1.0, ..NOTHING };
+        self.load.keys.count = u64::from(accounts) * pick(random, &[1, 2]);
+        self.load.keys.preload = true;
+        self
+    }
+
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
     /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
     /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
     /// gave up within a second would fill the slots with what nobody waits for any more. Those of Paxos
-    /// Commit, which forces more writes than any other, would leave locks behind on the few keys there are.
+    /// Commit may not ask again, and give up when it is time to: it forces more writes than any other, and
+    /// on slow disks none of its rounds would be over before.
     fn with_patience_for<P: Protocol>(mut self) -> Self {
         if [Paxos::NAME, PaxosCommit::NAME].contains(&P::NAME) {
             self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
+        }
+        if P::NAME == PaxosCommit::NAME {
+            self.load.timeout_ns = self.load.timeout_ns.max(SECOND / 2);
         }
         self
     }
@@ -504,7 +602,11 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 if parameter.name == "faults" { default.min(faults_max) } else { default };
             let drawn = if chance(random, 30) { other } else { default };
             // Without random waits proposers may stop each other for ever, and progress is asked for.
-            let drawn = if parameter.name == "randomised_backoff" { default } else { drawn };
+            // Who votes at first is drawn with the changes of it.
+            let drawn = match parameter.name {
+                "randomised_backoff" => default,
+                _ => drawn,
+            };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);
         }
         let count = P::PARAMETERS.len();
@@ -514,12 +616,25 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
     }
 }
 
+/// A mix to which what there is, is added.
+const NOTHING: Mix = Mix {
+    get: 0.0,
+    put: 0.0,
+    insert: 0.0,
+    delete: 0.0,
+    compare_and_swap: 0.0,
+    add: 0.0,
+    read_modify_write: 0.0,
+    transaction: 0.0,
+};
+
 fn draw_load(random: &mut Random, service: Service) -> Load {
     // No keys in all but for transactions, so that other loads are drawn as if there were none.
     let transaction = if service == Service::Transactions {
-        Transaction { reads: pick(random, &[0, 1, 1]), writes: pick(random, &[1, 1, 2, 3]) }
+        let (reads, writes) = (pick(random, &[0, 1, 1]), pick(random, &[1, 1, 2, 3]));
+        Transaction::ReadWrite { reads, writes }
     } else {
-        Transaction { reads: 0, writes: 1 }
+        Transaction::ReadWrite { reads: 0, writes: 1 }
     };
     Load {
         threads: 1,
@@ -533,6 +648,7 @@ fn draw_load(random: &mut Random, service: Service) -> Load {
         transaction,
         keys: Keys {
             count: pick(random, &[1, 2, 5, 12]).max(transaction.keys()),
+            first: 0,
             preload: false,
             distribution: KeyDistribution::Uniform,
         },
@@ -608,6 +724,7 @@ fn draw_clock(random: &mut Random) -> Clock {
 fn draw_faults(random: &mut Random, replicas: u8, durable: bool, faults_ns: u64) -> Vec<Fault> {
     let wanted: Vec<Action> = Action::ALL
         .into_iter()
+        .filter(|action| !action.is_change())
         .filter(|action| durable || !action.needs_log())
         .filter(|_| chance(random, 40))
         .collect();

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic;
 
-use synod_protocols::protocol::{Config, Protocol, Role, Service};
-use synod_protocols::types::{ReplicaId, Time};
+use synod_protocols::protocol::{Change, Config, Protocol, Role, Service};
+use synod_protocols::types::{ReplicaId, Replicas, Time};
 use synod_workloads::{Concern, Random};
 
 use self::events::{Events, Next};
@@ -271,7 +271,6 @@ impl<P: Protocol> World<P> {
         if !self.is_down(machine) {
             return;
         }
-        self.machines[machine].tainted = false;
         let port = self.new_life(machine);
         let settings = self.settings(machine);
         let control = Arc::clone(&self.controls[machine % self.replicas()]);
@@ -291,6 +290,8 @@ impl<P: Protocol> World<P> {
                 let place = &mut self.machines[machine];
                 place.process = Process::Replica(Box::new(node));
                 (place.replayed, place.last_words) = (opened.records, None);
+                // What is wrong with its disk was found now. One that cannot be read yet may hide more.
+                place.tainted = false;
                 self.turn_by(machine, self.now);
             }
             Err(_) if self.machines[machine].disk.is_faulty() => self.repair_later(machine),
@@ -713,6 +714,16 @@ impl<P: Protocol> World<P> {
         lines.join("; ")
     }
 
+    /// An administrator asks all replicas for something.
+    pub(crate) fn change(&mut self, change: Change) {
+        for number in 0..self.loads_from() {
+            if let Process::Replica(node) = &mut self.machines[number].process {
+                node.change(change);
+                self.turn_by(number, self.now);
+            }
+        }
+    }
+
     /// What is done to a replica's links and disk.
     pub(crate) fn control(&self, replica: usize) -> &Arc<Control> {
         &self.controls[replica]
@@ -757,6 +768,7 @@ impl<P: Protocol> World<P> {
             let node = self.machines[machine].node()?;
             Some(Status {
                 leads: node.role() == Role::Leader,
+                voters: node.voters().map(Replicas::bits),
                 counters: node.counters(),
                 cpu_ns: self.machines[machine].busy_ns,
                 at_ns: self.now,

@@ -8,21 +8,25 @@ mod list;
 
 use std::thread;
 
-use forms::{FORMS, Form};
+use forms::{APART, FORMS, Form};
 use synod::count::Question;
 
 use crate::support;
 
+/// Replicas that a cluster has at most.
+const REPLICAS_MAX: u64 = 9;
+
 fn simulated(voters: u8) {
     let is_possible = |form: &&Form| {
-        form.replicas_min <= voters.into() && u64::from(voters) + form.observers <= 9
+        form.replicas_min <= voters.into() && u64::from(voters) + form.observers <= REPLICAS_MAX
     };
     for form in FORMS.iter().filter(is_possible) {
         let Form { protocol, with: parameters, operation, .. } = *form;
         let observers = u8::try_from(form.observers).unwrap();
         let replicas = voters + observers;
+        let (managers, simulated) = (replicas, true);
         let question =
-            Question { protocol, parameters, replicas, observers, operation, simulated: true };
+            Question { protocol, parameters, replicas, observers, managers, operation, simulated };
         let counts = question.ask().unwrap();
         let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
         assert_eq!(counts.whole(), Some(form.at(voters.into())), "{said}");
@@ -51,6 +55,33 @@ fn simulated_operations_cost_what_papers_say() {
     thread::scope(|scope| {
         for replicas in [3, 4, 5, 7, 9] {
             scope.spawn(move || simulated(replicas));
+        }
+    });
+}
+
+#[test]
+fn transactions_of_managers_apart_cost_what_papers_say() {
+    thread::scope(|scope| {
+        for managers in [3_u64, 4, 5, 6, 7, 8] {
+            scope.spawn(move || {
+                for (apart, form) in APART.iter().filter(|(it, _)| it + managers <= REPLICAS_MAX) {
+                    let Form { protocol, with: parameters, operation, .. } = *form;
+                    let replicas = u8::try_from(managers + apart).unwrap();
+                    let (narrow, simulated) = (u8::try_from(managers).unwrap(), true);
+                    let question = Question {
+                        protocol,
+                        parameters,
+                        replicas,
+                        observers: 0,
+                        managers: narrow,
+                        operation,
+                        simulated,
+                    };
+                    let counts = question.ask().unwrap();
+                    let said = format!("{protocol} {parameters}, {managers} managers: {counts:?}");
+                    assert_eq!(counts.whole(), Some(form.at(managers)), "{said}");
+                }
+            });
         }
     });
 }

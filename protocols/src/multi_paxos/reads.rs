@@ -84,7 +84,7 @@ impl MultiPaxos {
             }
             Way::Lease => {
                 if self.lease.holds(cx.now()) {
-                    self.reads.serve(self.log.applied(), 0, cx);
+                    self.reads.serve(self.log.applied(), |_| true, cx);
                 }
             }
             Way::Quorum => self.serve_quorum_reads(cx),
@@ -93,7 +93,7 @@ impl MultiPaxos {
 
     fn serve_quorum_reads<C: Context<Self>>(&mut self, cx: &mut C) {
         let quorum = self.replicas - self.phase2_quorum + 1;
-        self.reads.serve(self.log.applied(), quorum, cx);
+        self.reads.serve(self.log.applied(), |heard| heard.len() >= quorum, cx);
         let everyone = Replicas::first(self.replicas);
         let id = self.id;
         self.reads.ask_again(cx.now(), self.heartbeat_ns, |question, heard| {
@@ -120,7 +120,8 @@ impl MultiPaxos {
     /// A follower has answered the heartbeat that was sent then, so it is loyal until long after.
     pub(super) fn renew_lease<C: Context<Self>>(&mut self, from: ReplicaId, sent: u64, cx: &C) {
         if self.reads_way == Way::Lease {
-            self.lease.renew(self.id, from, Time(sent), self.phase2_quorum, cx.now());
+            let quorum = (Replicas::first(self.replicas), self.phase2_quorum);
+            self.lease.renew(self.id, from, Time(sent), quorum, cx.now());
         }
     }
 

@@ -1,7 +1,8 @@
 //! Elections: who may lead, and who no longer does.
 //!
 //! Loyalty follows section 4.2.3 of the dissertation: who hears a leader takes no notice of
-//! candidates, not even of their terms. A candidate that was itself that leader is none.
+//! candidates, not even of their terms. A candidate that was itself that leader is none, and none is
+//! whom that leader has asked to stand ([`transfer`](super::transfer)).
 
 use super::{Follower, Message, Raft, Record};
 use crate::protocol::{Context, Role};
@@ -16,7 +17,7 @@ impl Raft {
     pub(super) fn stand<C: Context<Self>>(&mut self, cx: &mut C) {
         self.set_election_timer(cx);
         // A term begins with an entry.
-        if self.log.room() == 0 {
+        if self.log.room() == 0 || !self.may_stand() {
             return;
         }
         self.role = Role::Candidate;
@@ -29,14 +30,14 @@ impl Raft {
                 self.ask_for_votes(cx);
             }
         } else {
-            self.campaign(cx);
+            self.campaign(false, cx);
         }
     }
 
-    /// Begins a term and asks for votes in it.
-    fn campaign<C: Context<Self>>(&mut self, cx: &mut C) {
+    /// Begins a term and asks for votes in it; `transferred` if the leader has asked for that.
+    pub(super) fn campaign<C: Context<Self>>(&mut self, transferred: bool, cx: &mut C) {
         assert!(cx.now() >= self.loyal_until, "a leader is deposed that was promised loyalty");
-        self.canvassing = false;
+        (self.canvassing, self.transferred) = (false, transferred);
         self.votes = Replicas::NONE;
         self.current_term = self.current_term.next();
         self.voted_for = Some(self.id);
@@ -52,9 +53,10 @@ impl Raft {
     pub(super) fn ask_for_votes<C: Context<Self>>(&mut self, cx: &mut C) {
         self.repeat_at = cx.now() + self.heartbeat_ns;
         let (last_log_term, end) = self.last();
-        let term = self.current_term;
+        let (term, transferred) = (self.current_term, self.transferred);
+        let voters = self.configurations.latest();
         for to in self.others() {
-            if self.votes.contains(to) {
+            if self.votes.contains(to) || !voters.contains(to) {
                 continue;
             }
             if self.canvassing {
@@ -63,7 +65,8 @@ impl Raft {
                 cx.send_now(to, pre_vote, Payload::EMPTY);
             } else {
                 // Held until the term is durable: it is never begun twice, with another log.
-                cx.send(to, Message::RequestVote { term, end, last_log_term }, Payload::EMPTY);
+                let request = Message::RequestVote { term, end, last_log_term, transferred };
+                cx.send(to, request, Payload::EMPTY);
             }
         }
     }
@@ -117,9 +120,11 @@ impl Raft {
         candidate: ReplicaId,
         term: Term,
         last: Last,
+        transferred: bool,
         cx: &mut C,
     ) {
-        if !self.may_vote() || (self.check_quorum && self.is_loyal(candidate, cx)) {
+        let is_loyal = self.check_quorum && !transferred && self.is_loyal(candidate, cx);
+        if !self.may_vote() || is_loyal {
             return;
         }
         self.enter(term, cx);
@@ -154,11 +159,11 @@ impl Raft {
     }
 
     fn count_votes<C: Context<Self>>(&mut self, cx: &mut C) {
-        if self.votes.len() < self.majority {
+        if !self.is_quorum(self.votes) {
             return;
         }
         if self.canvassing {
-            self.campaign(cx);
+            self.campaign(false, cx);
         } else {
             self.lead(cx);
         }
@@ -180,7 +185,7 @@ impl Raft {
         self.term_start = end;
         self.lease.begin();
         self.renew_lease(self.id, cx.now().0, cx);
-        self.propose(Payload::EMPTY, cx);
+        self.propose(Payload::EMPTY, self.configurations.latest(), cx);
     }
 
     /// Resigns when no majority was heard for as long as an election takes.
@@ -189,7 +194,7 @@ impl Raft {
             return;
         }
         self.heard.insert(self.id);
-        if self.check_quorum && self.heard.len() < self.majority {
+        if self.check_quorum && !self.is_quorum(self.heard) {
             self.leader = None;
             self.become_follower(cx);
             return;

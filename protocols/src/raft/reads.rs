@@ -8,11 +8,13 @@
 //! * **Lease** (section 6.4.1). No round while nobody else can be elected, as [`Lease`] tells. It rests
 //!   on the followers' loyalty, and so on `check_quorum`; and on clocks, which may run apart by
 //!   `clock_drift`. A replica that learns of a later term stays loyal as long as it has promised: a
-//!   term may begin while a lease lasts, only nobody may win it.
+//!   term may begin while a lease lasts, only nobody may win it. A leader that has asked another to
+//!   stand has released all from their loyalty, and has no lease any more in its term: it answers after
+//!   a round of heartbeats, as its timer sends them.
 //!
 //! [`Lease`]: crate::reads::Lease
 
-use super::{Message, Raft};
+use super::{Message, Raft, is_majority};
 use crate::protocol::{Context, Role};
 use crate::types::{Payload, Reign as Term, ReplicaId, Replicas, Time};
 
@@ -100,7 +102,9 @@ impl Raft {
 
     pub(super) fn renew_lease<C: Context<Self>>(&mut self, from: ReplicaId, sent: u64, cx: &C) {
         if self.reads_way == Way::Lease {
-            self.lease.renew(self.id, from, Time(sent), self.majority, cx.now());
+            let voters = self.configurations.latest();
+            let quorum = (voters, voters.len() / 2 + 1);
+            self.lease.renew(self.id, from, Time(sent), quorum, cx.now());
         }
     }
 
@@ -112,11 +116,12 @@ impl Raft {
                 let leader = self.leader.filter(|&leader| leader != self.id);
                 self.reads.redirect(leader, cx);
             }
-            Way::ReadIndex => self.reads.serve(self.log.applied(), self.majority, cx),
-            Way::Lease => {
-                if self.lease.holds(cx.now()) {
-                    self.reads.serve(self.log.applied(), 1, cx);
-                }
+            Way::ReadIndex | Way::Lease => {
+                let voters = self.configurations.latest();
+                // One that has given up its lease asks as it would without.
+                let alone = self.reads_way == Way::Lease && self.lease.holds(cx.now());
+                let is_enough = |heard| alone || is_majority(heard, voters);
+                self.reads.serve(self.log.applied(), is_enough, cx);
             }
         }
     }

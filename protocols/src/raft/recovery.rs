@@ -1,14 +1,14 @@
 //! Coming back: from the own log, or from another replica's snapshot.
 //!
 //! A snapshot that was installed says which slot it ends before, and not the term of the entry there,
-//! without which nobody can tell whether the log behind it fits. So the log stays as it was, and all
-//! that this replica says rests on that log, until a leader names the term. That leader is one of the
+//! nor who votes by it, without which nobody can tell whether the log behind it fits. So the log stays
+//! as it was, and all that this replica says rests on that log, until a leader names the term. That leader is one of the
 //! same or a later term, whose log therefore holds all that the snapshot does: a snapshot is only
 //! sent to a replica that has said that it follows in the sender's term.
 
 use super::{Raft, Record};
 use crate::protocol::{Context, Role};
-use crate::types::{Payload, Reign as Term, Slot};
+use crate::types::{Payload, Reign as Term, Replicas, Slot};
 
 impl Raft {
     pub(super) fn replay_record<C: Context<Self>>(
@@ -23,27 +23,28 @@ impl Raft {
                 self.replay_term(term);
                 self.voted_for = Some(candidate);
             }
-            Record::Entry { slot, term, applied } => {
+            Record::Entry { slot, term, applied, voters } => {
                 self.commit(applied, false, cx);
                 // A checkpoint repeats what may be there.
                 if self.log.get(slot).is_some_and(|entry| entry.reign != term) {
-                    self.log.truncate(slot, cx);
+                    self.cut_off(slot, cx);
                 }
                 assert!(slot <= self.log.end(), "the log has a hole");
                 if slot == self.log.end() {
                     self.log.push(term, payload, cx);
+                    self.configurations.push(slot, voters);
                 }
             }
-            Record::Checkpoint { applied, last_included_term } => {
+            Record::Checkpoint { applied, last_included_term, voters } => {
                 self.commit(applied, false, cx);
                 // The rest of the way is in the snapshot.
                 if applied > self.log.applied() {
-                    self.install(applied, last_included_term, cx);
+                    self.install(applied, last_included_term, voters, cx);
                 }
             }
-            Record::Installed { applied, last_included_term } => {
+            Record::Installed { applied, last_included_term, voters } => {
                 if applied > self.log.applied() {
-                    self.install(applied, last_included_term, cx);
+                    self.install(applied, last_included_term, voters, cx);
                 }
             }
         }
@@ -56,8 +57,18 @@ impl Raft {
         }
     }
 
-    fn install<C: Context<Self>>(&mut self, applied: Slot, term: Term, cx: &mut C) {
+    fn install<C: Context<Self>>(
+        &mut self,
+        applied: Slot,
+        term: Term,
+        voters: Replicas,
+        cx: &mut C,
+    ) {
+        if self.log.reign_before(applied) != Some(term) {
+            self.configurations.truncate(self.log.applied());
+        }
         self.log.install(applied, term, cx);
+        self.configurations.install(applied, voters);
         self.stored = self.stored.max(applied);
     }
 
@@ -67,7 +78,7 @@ impl Raft {
         if self.role == Role::Leader
             && let Some(term) = self.log.reign_before(applied)
         {
-            self.settle(term, cx);
+            self.settle(term, self.configurations.before(applied), cx);
         }
         if self.stored > self.log.applied()
             && let Some(leader) = self.leader
@@ -78,11 +89,17 @@ impl Raft {
     }
 
     /// The last entry that the store holds is of this term, so that the log can go on behind it.
-    pub(super) fn settle<C: Context<Self>>(&mut self, last_included_term: Term, cx: &mut C) {
+    pub(super) fn settle<C: Context<Self>>(
+        &mut self,
+        last_included_term: Term,
+        voters: Replicas,
+        cx: &mut C,
+    ) {
         let applied = self.stored;
         if applied > self.log.applied() {
-            self.install(applied, last_included_term, cx);
-            cx.append(Record::Installed { applied, last_included_term }, Payload::EMPTY);
+            self.install(applied, last_included_term, voters, cx);
+            let installed = Record::Installed { applied, last_included_term, voters };
+            cx.append(installed, Payload::EMPTY);
         }
     }
 
@@ -93,9 +110,11 @@ impl Raft {
         if let Some(candidate) = self.voted_for {
             cx.append(Record::Vote { term, candidate }, Payload::EMPTY);
         }
-        cx.append(Record::Checkpoint { applied, last_included_term }, Payload::EMPTY);
+        let voters = self.configurations.before(applied);
+        cx.append(Record::Checkpoint { applied, last_included_term, voters }, Payload::EMPTY);
         for (slot, entry) in self.log.entries(applied) {
-            cx.append(Record::Entry { slot, term: entry.reign, applied }, entry.batch);
+            let voters = self.configurations.before(slot.next());
+            cx.append(Record::Entry { slot, term: entry.reign, applied, voters }, entry.batch);
         }
     }
 }

@@ -16,6 +16,11 @@
 //!
 //! Of two replicas neither is a majority without the other. There the only other one gets the vote
 //! whatever its log is: nobody else has anything.
+//!
+//! A change of who votes ([`membership`](super::membership)) keeps all this, for majorities before and
+//! after it meet as well, in another replica where the lost one votes no more. But where only two of
+//! more replicas vote, and one of those is lost, nobody is elected: it would have to be known that the
+//! two voted alone when it was lost.
 
 use super::{Message, Raft};
 use crate::protocol::Context;

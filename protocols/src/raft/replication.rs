@@ -7,7 +7,7 @@
 
 use super::{Append, Follower, Message, Raft, Record};
 use crate::protocol::{Context, Role};
-use crate::types::{Payload, Reign as Term, ReplicaId, Slot};
+use crate::types::{Payload, REPLICAS_MAX, Reign as Term, ReplicaId, Replicas, Slot};
 
 /// Entries that a follower is sent beyond the window before it has acknowledged any.
 const CATCH_UP_SLOTS: u64 = 32;
@@ -19,18 +19,24 @@ impl Raft {
             cx.redirect(batch, leader);
             return;
         }
-        self.propose(batch, cx);
+        self.propose(batch, self.configurations.latest(), cx);
     }
 
-    /// Leader: adds an entry to the log and to those of all others.
-    pub(super) fn propose<C: Context<Self>>(&mut self, batch: Payload, cx: &mut C) {
+    /// Leader: adds an entry to the log and to those of all others. From here on these vote.
+    pub(super) fn propose<C: Context<Self>>(
+        &mut self,
+        batch: Payload,
+        voters: Replicas,
+        cx: &mut C,
+    ) {
         assert_eq!(self.role, Role::Leader);
         let (slot, term) = (self.log.end(), self.current_term);
         self.log.push(term, batch, cx);
+        self.configurations.push(slot, voters);
         for to in self.others() {
             self.send_entries(to, cx);
         }
-        cx.append(Record::Entry { slot, term, applied: self.log.applied() }, batch);
+        cx.append(Record::Entry { slot, term, applied: self.log.applied(), voters }, batch);
         // The leader's disk counts like any other: once it has written.
         let next = self.log.end();
         cx.send(self.id, agreement(term, slot, next), Payload::EMPTY);
@@ -65,6 +71,8 @@ impl Raft {
             prev_log_term: self.log.reign_before(slot).expect("from the base on"),
             entry_term: entry.reign,
             leader_commit: self.log.applied(),
+            prev_voters: self.configurations.before(slot),
+            voters: self.configurations.before(slot.next()),
         };
         // Says nothing about the leader's disk: its own agreement is a message of its own.
         cx.send_now(to, append, entry.batch);
@@ -86,7 +94,7 @@ impl Raft {
         batch: Payload,
         cx: &mut C,
     ) {
-        let Append { term, slot, prev_log_term, entry_term, leader_commit } = append;
+        let Append { term, slot, prev_log_term, entry_term, leader_commit, .. } = append;
         if !self.hear_leader(from, term, cx) {
             if term < self.current_term {
                 // Promises nothing: it only tells the term.
@@ -95,7 +103,7 @@ impl Raft {
             return;
         }
         if slot == self.stored {
-            self.settle(prev_log_term, cx);
+            self.settle(prev_log_term, append.prev_voters, cx);
         }
         if !self.agrees(slot, prev_log_term) {
             // Held until the term is durable: what the leader does then is done for a follower of
@@ -105,7 +113,7 @@ impl Raft {
         }
         let mut verified = slot;
         if entry_term > Term::ZERO {
-            if !self.accept(slot, entry_term, batch, cx) {
+            if !self.accept(slot, entry_term, append.voters, batch, cx) {
                 return;
             }
             verified = slot.next();
@@ -134,6 +142,7 @@ impl Raft {
         &mut self,
         slot: Slot,
         term: Term,
+        voters: Replicas,
         batch: Payload,
         cx: &mut C,
     ) -> bool {
@@ -144,15 +153,22 @@ impl Raft {
             if entry.reign == term {
                 return true;
             }
-            self.log.truncate(slot, cx);
+            self.cut_off(slot, cx);
         }
         if self.log.room() == 0 {
             return false;
         }
         self.log.push(term, batch, cx);
+        self.configurations.push(slot, voters);
         // One record cuts the log off and makes it longer: no crash comes between.
-        cx.append(Record::Entry { slot, term, applied: self.log.applied() }, batch);
+        cx.append(Record::Entry { slot, term, applied: self.log.applied(), voters }, batch);
         true
+    }
+
+    /// Entries that were not committed are gone, and with them who votes by them.
+    pub(super) fn cut_off<C: Context<Self>>(&mut self, from: Slot, cx: &mut C) {
+        self.log.truncate(from, cx);
+        self.configurations.truncate(from);
     }
 
     /// What a follower says whose log does not fit below `slot`: from where on its entries have the
@@ -235,22 +251,32 @@ impl Raft {
             follower.next = next;
         }
         self.count_agreements(cx);
+        if self.role != Role::Leader {
+            return;
+        }
         if from != self.id {
             self.send_entries(from, cx);
         }
+        self.hand_over(cx);
+        self.go_on_with_change(cx);
     }
 
     /// Leader: what a majority holds is committed, if its last entry is of the own term (section
     /// 5.4.2 of the paper).
     fn count_agreements<C: Context<Self>>(&mut self, cx: &mut C) {
-        let mut matched = self.followers.map(|follower| follower.matched);
-        let matched = &mut matched[..self.replicas];
+        let voters = self.configurations.latest();
+        let mut matched = [Slot(0); REPLICAS_MAX];
+        for (place, voter) in matched.iter_mut().zip(voters.iter()) {
+            *place = self.followers[voter.index()].matched;
+        }
+        let matched = &mut matched[..voters.len()];
         matched.sort_unstable();
-        let held_by_majority = matched[self.replicas - self.majority];
+        let held_by_majority = matched[(voters.len() - 1) / 2];
         if held_by_majority > self.log.applied()
             && self.log.reign_before(held_by_majority) == Some(self.current_term)
         {
             self.commit(held_by_majority, true, cx);
+            self.step_down_if_removed(cx);
         }
     }
 
@@ -304,6 +330,8 @@ impl Raft {
         if self.role != Role::Leader {
             return;
         }
+        self.go_on_with_transfer(cx);
+        self.go_on_with_change(cx);
         self.repeat_at = cx.now() + self.heartbeat_ns;
         // Alone it needs no answer.
         self.renew_lease(self.id, cx.now().0, cx);

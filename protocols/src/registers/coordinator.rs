@@ -4,11 +4,20 @@
 //! durable before its first round, that is part of its tags and of its rounds' names. A replica that
 //! lost its disk answers nobody until each other one has sent it all registers: whatever it had
 //! acknowledged, another one that counted the acknowledgement stores too. As it does not know its
-//! lives any more, its tags are from then on above all that it stores for a key itself.
+//! lives any more, it draws the number of the next: answers to rounds of an earlier life may still be
+//! under way, and would be taken for answers to its own. Its tags are from then on above all that it
+//! stores for a key itself.
 
 use super::Record;
 use crate::protocol::{Config, Context, Protocol};
 use crate::types::{Payload, ReplicaId, Replicas, Tag};
+
+/// Lives are counted below this number, and drawn from here on after a loss.
+const FIRST_DRAWN_LIFE: u16 = 1 << 14;
+
+/// How many numbers are drawn from. As many as below the first are left above the last, for the lives
+/// that follow.
+const DRAWN_LIVES: u64 = 1 << 15;
 
 /// What a replica knows of itself.
 #[derive(Debug)]
@@ -53,7 +62,11 @@ impl Coordinator {
 
     /// Begins a life. Its number is to be told to oneself once it is durable.
     pub fn begin_life<P: Protocol<Record = Record>>(&mut self, cx: &mut impl Context<P>) -> u16 {
-        self.life = self.life.checked_add(1).expect("a replica restarts 65,535 times");
+        if self.lost.is_some() {
+            let drawn = u16::try_from(cx.random() % DRAWN_LIVES).expect("a share of all numbers");
+            self.life = FIRST_DRAWN_LIFE + drawn;
+        }
+        self.life = self.life.checked_add(1).expect("a replica restarts some thousand times");
         cx.append(Record::Life { life: self.life }, Payload::EMPTY);
         self.life
     }

@@ -1,6 +1,10 @@
 //! A resource manager: it executes its parts of transactions under locks, votes, and keeps what is
 //! prepared until it hears the outcome.
 //!
+//! It votes no where a condition does not hold. One of them needs no word of the client: nothing may
+//! be added to a number that would leave it below zero, so that a transfer of money from an account that
+//! does not hold so much is not carried out at all.
+//!
 //! Its record of an outcome is not forced (presumed abort: Mohan, Lindsay and Obermarck 1986, section
 //! 3): it goes to the log with the next record that is, and only then are others told, beside that vote,
 //! that they may forget. A manager that restarts without the record is in doubt, and asks.
@@ -442,10 +446,13 @@ impl<'a> Effect<'a> {
             Op::Add => {
                 let before = match (register.deleted, whole.len()) {
                     (true, _) => 0,
-                    (false, 8) => u64_at(whole, 0),
+                    (false, 8) => u64_at(whole, 0).cast_signed(),
                     (false, _) => return failed(),
                 };
-                done(Write::Sum(before.wrapping_add(u64_at(part.value, 0)).to_le_bytes()))
+                match before.checked_add(u64_at(part.value, 0).cast_signed()) {
+                    Some(sum @ 0..) => done(Write::Sum(sum.to_le_bytes())),
+                    Some(_) | None => failed(),
+                }
             }
             Op::Transact => unreachable!("transactions do not nest"),
         }

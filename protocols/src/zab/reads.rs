@@ -89,7 +89,7 @@ impl Zab {
             return;
         }
         let heard = usize::from(self.reads_way == Way::Sync);
-        self.reads.serve(self.log.applied(), heard, cx);
+        self.reads.serve(self.log.applied(), |who| who.len() >= heard, cx);
         if let (Way::Sync, Some(leader)) = (self.reads_way, self.leader) {
             let epoch = self.current_epoch;
             self.reads.ask_again(cx.now(), self.heartbeat_ns, |id, heard| {

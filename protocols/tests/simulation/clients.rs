@@ -5,6 +5,7 @@ use std::mem;
 use synod_protocols::command::{Command, Commands, Op, SessionId, Status};
 use synod_protocols::protocol::{Reads, Service};
 
+use crate::bank;
 use crate::history::Operation;
 use crate::mutation::Mutation;
 use crate::plan::Plan;
@@ -40,6 +41,9 @@ pub(crate) struct Clients {
     service: Service,
     reads: Reads,
     keys: u64,
+    is_bank: bool,
+    /// Whether anything was done for sure: then the accounts of a bank are open.
+    is_open: bool,
     quota: usize,
     mutation: Option<Mutation>,
     values: u64,
@@ -74,6 +78,8 @@ impl Clients {
             service,
             reads,
             keys: plan.keys,
+            is_bank: plan.is_bank,
+            is_open: false,
             quota: plan.operations,
             mutation: plan.mutation,
             values: 0,
@@ -121,6 +127,7 @@ impl Clients {
             Service::Registers => {
                 random.pick(&[Op::Get, Op::Get, Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete])
             }
+            Service::Transactions if self.is_bank => Op::Transact,
             Service::Transactions if random.percent(60) => Op::Transact,
             Service::Transactions => {
                 random.pick(&[Op::Get, Op::Put, Op::Delete, Op::CompareAndSwap])
@@ -138,6 +145,9 @@ impl Clients {
             Op::Get => value.clear(),
             Op::Put | Op::CompareAndSwap => value.resize(8 + random.pick(&[0, 3, 40]), 7),
             Op::Delete | Op::Add => {}
+            Op::Transact if self.is_bank => {
+                value = bank::draw(self.values, self.keys, self.is_open, random);
+            }
             Op::Transact => {
                 let seen = self.clients[index].seen;
                 value = transactions::draw(self.values, self.keys, seen, random);
@@ -223,6 +233,7 @@ impl Clients {
             client.seen = u64::from_le_bytes(*id);
         }
         client.told = client.told.max(answer.tag.0);
+        self.is_open |= answer.outcome.status == Status::Ok;
         operation.version = answer.tag.0;
         operation.ended = Some((now, answer.outcome));
         client.operation = None;

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use synod_protocols::command::{Command, Op, SEQUENCE_MAX, SessionId};
-use synod_protocols::protocol::{Input, Protocol, Service};
-use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Slot};
+use synod_protocols::protocol::{Change, Input, Protocol, Service};
+use synod_protocols::raft::Raft;
+use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Replicas, Slot};
 
+use crate::bank;
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
+use crate::election_safety::ElectionSafety;
 use crate::holders::Holders;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
@@ -46,6 +49,7 @@ enum Event {
     ClientBegins { client: usize },
     ClientTimeout { client: usize, attempt: u64 },
     Fault,
+    Change,
 }
 
 /// What a run did, for those who look whether it was worth anything.
@@ -59,6 +63,9 @@ pub(crate) struct Summary {
     pub(crate) checkpoints: u64,
     /// Hints that were handed off by those who live in the end.
     pub(crate) handoffs: u64,
+    /// Messages that asked somebody to lead, and entries that changed who votes.
+    pub(crate) transfers: u64,
+    pub(crate) changes: u64,
     /// From the end of the faults until every client was done.
     pub(crate) recovery_ns: u64,
 }
@@ -69,6 +76,8 @@ pub(crate) struct Cluster<P: Protocol> {
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
     random: Random,
+    /// Draws what an administrator asks for.
+    changes: Random,
     pub(crate) replicas: Vec<Replica<P>>,
     /// When each replica's next timeout is scheduled.
     alarms: Vec<Option<u64>>,
@@ -80,6 +89,8 @@ pub(crate) struct Cluster<P: Protocol> {
     committed: BTreeMap<Slot, Rc<[u8]>>,
     /// Classic Paxos: what was asked votes for first, by the slot and ballot in the message.
     proposed: BTreeMap<Vec<u8>, Rc<[u8]>>,
+    /// Raft: what must hold of all servers together.
+    elections: ElectionSafety,
     summary: Summary,
 }
 
@@ -107,9 +118,14 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
     let promise = P::consistency(plan.replicas, &plan.parameters);
+    if plan.is_bank {
+        bank::check(&cluster.clients.history)?;
+    }
     weaker::check(&cluster.clients.history, promise)?;
     let ended = cluster.clients.history.iter().filter(|operation| operation.ended.is_some());
     cluster.summary.finished = ended.count();
+    cluster.summary.transfers = cluster.elections.transfers;
+    cluster.summary.changes = cluster.elections.changes_seen();
     cluster.summary.unknown = cluster.clients.history.len() - cluster.summary.finished;
     Ok(cluster.summary)
 }
@@ -136,6 +152,7 @@ impl<P: Protocol> Cluster<P> {
             events: BTreeMap::new(),
             scheduled: 0,
             random,
+            changes: Random::new(plan.seed ^ 0xad31),
             alarms: vec![None; replicas.len()],
             replicas,
             clients: Clients::new(&plan, P::SERVICE, P::reads(&plan.parameters)),
@@ -143,6 +160,7 @@ impl<P: Protocol> Cluster<P> {
             faulty: true,
             committed: BTreeMap::new(),
             proposed: BTreeMap::new(),
+            elections: ElectionSafety::new(Replicas::first(plan.replicas - plan.observers)),
             summary: Summary::default(),
             plan,
         }
@@ -153,6 +171,9 @@ impl<P: Protocol> Cluster<P> {
         (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
         let divided = self.plan.faults == Faults::Partitions;
         self.after(if divided { 0 } else { self.plan.faults_every_ns }, Event::Fault);
+        if self.plan.changes_every_ns > 0 {
+            self.after(self.plan.changes_every_ns, Event::Change);
+        }
     }
 
     /// Runs until a moment or until `done`, and says whether it was the latter.
@@ -215,6 +236,7 @@ impl<P: Protocol> Cluster<P> {
                 self.after(0, Event::ClientBegins { client });
             }
             Event::Fault => self.fault(),
+            Event::Change => self.change(),
         }
     }
 
@@ -247,6 +269,10 @@ impl<P: Protocol> Cluster<P> {
 
     fn carry_out(&mut self, index: usize, output: Output) {
         for (slot, batch) in output.committed {
+            if P::NAME == Raft::NAME && !self.committed.contains_key(&slot) {
+                let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
+                self.elections.commits(self.replicas[index].config.id, slot, &disks);
+            }
             let first = self.committed.entry(slot).or_insert_with(|| batch.clone());
             assert_eq!(*first, batch, "two values are chosen for {slot:?}");
         }
@@ -256,6 +282,7 @@ impl<P: Protocol> Cluster<P> {
         let from = self.replicas[index].config.id;
         for (to, packet) in output.packets {
             self.check_proposal(&packet);
+            self.check_election(from, to, &packet);
             if to == from {
                 // What a replica tells itself cannot get lost while it lives, nor overtake.
                 self.after(0, Event::Packet { from, to, packet });
@@ -264,6 +291,15 @@ impl<P: Protocol> Cluster<P> {
                 let event = |_: &Self| Event::Packet { from, to, packet: packet.clone() };
                 self.travel(self.plan.twice_percent, event);
             }
+        }
+    }
+
+    fn check_election(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) {
+        if let Packet::Message { message, .. } = packet
+            && P::NAME == Raft::NAME
+        {
+            let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
+            self.elections.sent(from, to, message, &disks);
         }
     }
 
@@ -342,6 +378,26 @@ impl<P: Protocol> Cluster<P> {
         }
         let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
         self.after(pause_ns, Event::Fault);
+    }
+
+    /// An administrator asks everybody for something.
+    fn change(&mut self) {
+        if !self.faulty {
+            return;
+        }
+        let replicas = self.replicas.len();
+        let drawn = self.changes.below(replicas as u64);
+        let replica = ReplicaId(u8::try_from(drawn).expect("a few"));
+        let change = match self.changes.below(4) {
+            0 => Change::Add(replica),
+            1 => Change::Remove(replica),
+            _ => Change::Transfer(replica),
+        };
+        for index in 0..replicas {
+            self.step(index, |replica, now, output| replica.change(change, now, output));
+        }
+        let pause_ns = self.changes.between(MICROSECOND, 2 * self.plan.changes_every_ns);
+        self.after(pause_ns, Event::Change);
     }
 
     fn any_replica(&mut self) -> usize {

@@ -47,6 +47,11 @@ impl Disk {
         self.durable
     }
 
+    /// How many of the records in the log are durable.
+    pub(crate) fn durable_records(&self) -> usize {
+        usize::try_from(self.durable.saturating_sub(self.first)).expect("tests are small")
+    }
+
     /// Begins to write everything appended, unless a write is under way or nothing is new.
     pub(crate) fn begin_flush(&mut self) -> bool {
         let begins = self.flushing.is_none() && self.durable < self.end();

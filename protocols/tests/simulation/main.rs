@@ -4,11 +4,13 @@
 //! `SYNOD_SEEDS=100000 cargo test -p synod-protocols --release` runs more seeds than usual.
 
 mod arena;
+mod bank;
 mod clients;
 mod cluster;
 mod damage;
 mod disk;
 mod duel;
+mod election_safety;
 mod history;
 mod holders;
 mod misreading;

@@ -6,12 +6,15 @@ mod observers;
 mod paxos;
 mod paxos_commit;
 mod transactions;
+mod voters;
 
 use std::collections::BTreeMap;
 
+use synod_protocols::command::Commands;
 use synod_protocols::multi_paxos;
 use synod_protocols::protocol::Protocol;
-use synod_protocols::types::{Ballot, Reign, ReplicaId, Slot};
+use synod_protocols::transactions::owners;
+use synod_protocols::types::{Ballot, Reign, ReplicaId, Replicas, Slot};
 use synod_protocols::viewstamped;
 use synod_protocols::wire::Wire;
 use synod_protocols::zab;
@@ -52,6 +55,7 @@ impl<P: Protocol> Replica<P> {
         packets: &mut Vec<(ReplicaId, Packet)>,
     ) -> Vec<Mail> {
         let kind = mail.message[0];
+        let applied = self.life.as_ref().expect("only who lives reads").store.applied;
         match self.mutation {
             Some(Mutation::CountsTwice(counted)) if counted == kind => {
                 let other = self.after(mail.peer, 1);
@@ -66,24 +70,23 @@ impl<P: Protocol> Replica<P> {
                 vec![mail.from(peer)]
             }
             Some(mutation) if P::NAME == "multi_paxos" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 misread_by_multi_paxos(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "paxos" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 paxos::misread(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "raft" => {
+                if let Some(read) = self.misread_voters(mutation, &mail) {
+                    return read;
+                }
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 let log = viewstamped_log(&self.disk);
                 let me = self.config.id;
                 vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
             }
             Some(mutation) if P::NAME == "zab" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 let log = zab_log(&self.disk);
                 let me = self.config.id;
                 if let Some(mails) = observers::misread(mutation, &mail, &self.config, log, packets)
@@ -104,6 +107,14 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
                 vec![misread_by_registers(mutation, mail)]
             }
+            Some(Mutation::ReadsWithoutLocks) => {
+                let said = self.without_locks(&mail);
+                if said.is_empty() {
+                    return vec![mail];
+                }
+                packets.extend(said.into_iter().map(Mail::into_packet));
+                Vec::new()
+            }
             Some(mutation) if P::NAME == "two_phase_commit" => {
                 transactions::misread(mutation, mail)
             }
@@ -112,6 +123,28 @@ impl<P: Protocol> Replica<P> {
             }
             Some(_) | None => vec![mail],
         }
+    }
+
+    /// What this replica says at once to who asks it to prepare what only reads; nothing to others.
+    fn without_locks(&self, mail: &Mail) -> Vec<Mail> {
+        // Both protocols ask with the first kind of message.
+        if mail.message[0] != 1 {
+            return Vec::new();
+        }
+        let replicas = self.config.replicas;
+        let store = &self.life.as_ref().expect("only who lives reads").store;
+        let vote = transactions::vote_without_locks(mail, self.config.id, replicas, store);
+        let Some(vote) = vote else { return Vec::new() };
+        if P::NAME == "two_phase_commit" {
+            return transactions::prepared_without_locks(mail, vote).into_iter().collect();
+        }
+        let mut managers = Replicas::NONE;
+        for command in Commands::new(&mail.payload.shared) {
+            owners(&command, replicas).iter().for_each(|owner| {
+                managers.insert(owner);
+            });
+        }
+        paxos_commit::prepared_without_locks(mail, &vote, managers, &self.config)
     }
 
     /// The replica that many places behind another.

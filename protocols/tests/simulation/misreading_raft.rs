@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use synod_protocols::raft::{Message, Record};
-use synod_protocols::types::{Reign as Term, Slot};
+use synod_protocols::types::{Reign as Term, ReplicaId, Replicas, Slot};
 use synod_protocols::wire::Wire;
 
 use crate::arena::Bytes;
@@ -16,31 +16,44 @@ use crate::disk::Disk;
 use crate::misreading::Mail;
 use crate::mutation::Mutation;
 use crate::replica::Packet;
-use synod_protocols::types::ReplicaId;
 
 /// The log of a server as its disk has it.
 #[derive(Debug, Default)]
-struct Log {
+pub(crate) struct Log {
     /// Where it begins, and the term before.
-    base: (Slot, Term),
+    pub(crate) base: (Slot, Term),
     /// The terms of the entries from there on.
-    terms: BTreeMap<Slot, Term>,
+    pub(crate) terms: BTreeMap<Slot, Term>,
+    /// Who votes by each entry, the one before the log among them. What was cut off may be there, too.
+    pub(crate) voters: BTreeMap<Slot, Replicas>,
 }
 
 impl Log {
-    fn of(disk: &Disk) -> Self {
+    pub(crate) fn of(disk: &Disk) -> Self {
+        Self::read(records(disk))
+    }
+
+    pub(crate) fn read(records: impl Iterator<Item = Record>) -> Self {
         let mut log = Self::default();
-        for record in records(disk) {
+        for record in records {
             match record {
                 Record::Term { .. } | Record::Vote { .. } => {}
-                Record::Entry { slot, term, .. } => {
-                    let mut later = log.terms.split_off(&slot);
-                    later.retain(|&held, &mut of| held > slot && of == term);
-                    log.terms.append(&mut later);
+                Record::Entry { slot, term, voters, .. } => {
+                    log.voters.insert(slot, voters);
+                    // A checkpoint repeats what may be there.
+                    if log.terms.get(&slot).is_some_and(|&of| of != term) {
+                        log.terms.split_off(&slot);
+                    }
                     log.terms.insert(slot, term);
                 }
-                Record::Checkpoint { applied, last_included_term }
-                | Record::Installed { applied, last_included_term } => {
+                Record::Checkpoint { applied, last_included_term, voters }
+                | Record::Installed { applied, last_included_term, voters } => {
+                    if let Some(last) = applied.0.checked_sub(1) {
+                        log.voters.insert(Slot(last), voters);
+                    }
+                    if log.term_before(applied) != Some(last_included_term) {
+                        log.terms.split_off(&applied);
+                    }
                     log.base = log.base.max((applied, last_included_term));
                 }
             }
@@ -48,8 +61,21 @@ impl Log {
         log
     }
 
-    fn last(&self) -> (Slot, Term) {
-        self.terms.last_key_value().map_or(self.base, |(slot, term)| (slot.next(), *term))
+    /// Where it ends, and the term of the last entry.
+    pub(crate) fn last(&self) -> (Slot, Term) {
+        self.last_before(Term(u64::MAX))
+    }
+
+    /// The same without the entries of `term` and later ones.
+    pub(crate) fn last_before(&self, term: Term) -> (Slot, Term) {
+        let last = self.terms.iter().rfind(|(_, of)| **of < term);
+        last.map_or(self.base, |(slot, term)| (slot.next(), *term)).max(self.base)
+    }
+
+    /// Who votes by the last entry; nobody if there never was one.
+    pub(crate) fn latest_voters(&self) -> Replicas {
+        let last = self.last().0.0.checked_sub(1).map(Slot);
+        last.and_then(|last| self.voters.get(&last).copied()).unwrap_or_default()
     }
 
     fn term_before(&self, slot: Slot) -> Option<Term> {
@@ -58,12 +84,12 @@ impl Log {
     }
 }
 
-fn records(disk: &Disk) -> impl DoubleEndedIterator<Item = Record> {
+pub(crate) fn records(disk: &Disk) -> impl DoubleEndedIterator<Item = Record> {
     disk.log().iter().map(|logged| Record::decode(&logged.record).expect("what was encoded"))
 }
 
 /// The current term of a server, which only ever grows.
-fn current_term(disk: &Disk) -> Term {
+pub(crate) fn current_term(disk: &Disk) -> Term {
     let term = |record| match record {
         Record::Term { term } | Record::Vote { term, .. } => Some(term),
         _ => None,
@@ -124,9 +150,9 @@ fn misread_candidate(mutation: Mutation, message: Message, disk: &Disk) -> Optio
             let (end, last_log_term) = looks(end, last_log_term)?;
             Some(Message::PreVote { term, end, last_log_term })
         }
-        Message::RequestVote { term, end, last_log_term } => {
+        Message::RequestVote { term, end, last_log_term, transferred } => {
             let (end, last_log_term) = looks(end, last_log_term)?;
-            Some(Message::RequestVote { term, end, last_log_term })
+            Some(Message::RequestVote { term, end, last_log_term, transferred })
         }
         _ => None,
     }
@@ -154,16 +180,17 @@ fn misread_leader(
     disk: &Disk,
     packets: &mut Vec<(ReplicaId, Packet)>,
 ) -> Vec<Mail> {
-    let Message::AppendEntries { term, slot, prev_log_term, entry_term, leader_commit } = message
+    let Message::AppendEntries { term, slot, prev_log_term, entry_term, leader_commit, .. } =
+        message
     else {
         unreachable!("the caller has looked");
     };
-    let append = |term, prev_log_term, entry_term| Message::AppendEntries {
-        term,
-        slot,
-        prev_log_term,
-        entry_term,
-        leader_commit,
+    let append = |with_term, with_prev, with_entry| {
+        let mut read = message;
+        if let Message::AppendEntries { term, prev_log_term, entry_term, .. } = &mut read {
+            (*term, *prev_log_term, *entry_term) = (with_term, with_prev, with_entry);
+        }
+        read
     };
     let current_term = current_term(disk);
     let is_entry = entry_term > Term::ZERO;

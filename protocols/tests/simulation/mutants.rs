@@ -65,6 +65,9 @@ impl Check {
             ("transactions come before themselves", Some(Self::History)),
             ("saw something else than was written", Some(Self::History)),
             ("two writes make one version", Some(Self::History)),
+            ("fell below zero", Some(Self::History)),
+            ("it was refused although", Some(Self::History)),
+            ("an audit saw", Some(Self::History)),
             ("linearizability is unknown", None),
             ("no progress", Some(Self::Progress)),
             ("did not come to hold the same", Some(Self::Convergence)),
@@ -378,6 +381,14 @@ const TWO_PHASE_COMMIT: &[Row] = &[
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
 ];
 
+/// What breaks the rules of accounts.
+const BANK: &[Row] = &[
+    ("votes yes for an overdraft", Mutation::OverdrawsAccounts, HISTORY),
+    ("applies what aborts", Mutation::CommitsWhatAborts, ANY),
+    ("audit without locks", Mutation::ReadsWithoutLocks, HISTORY),
+    ("takes no of an account for yes", Mutation::TakesNoForYes, ANY),
+];
+
 const PAXOS_COMMIT: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, ANY),
     ("votes before the disk", Mutation::SendsKindEarly(2), ANY),
@@ -456,6 +467,20 @@ const ZAB_OF_OBSERVERS: &[Row] = &[
 const ZAB_OF_READING_OBSERVERS: &[Row] =
     &[("observer serves unsynchronized", Mutation::ObserversServeAtOnce, HISTORY)];
 
+/// What only changes of who leads and who votes bring about.
+const RAFT_OF_CHANGES: &[Row] = &[
+    ("changes voters when committed", Mutation::ChangesVotersLate, ANY),
+    ("keeps voters that were cut off", Mutation::KeepsVotersCutOff, ANY),
+    ("snapshot without voters", Mutation::MistakesSnapshotVoters, ANY),
+    ("forgets voters of entries", Mutation::ForgetsVoters(3), ANY),
+    ("forgets voters of checkpoints", Mutation::ForgetsVoters(4), ANY),
+    ("forgets voters of installations", Mutation::ForgetsVoters(5), ANY),
+    ("learner takes itself for a voter", Mutation::TakesItselfForVoter, ANY),
+    ("learners count", Mutation::CountsLearners, ANY),
+    ("removed leader counts itself", Mutation::CountsItselfRemoved, ANY),
+    ("hands over at once", Mutation::HandsOverAtOnce, ANY),
+];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -486,6 +511,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
+    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
@@ -503,6 +530,10 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
+    let bank = |seed| Plan::draw::<TwoPhaseCommit>(seed).banking();
+    mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", BANK, bank));
+    let bank = |seed| Plan::draw::<PaxosCommit>(seed).banking();
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", BANK, bank));
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
     let take_overs = PAXOS_COMMIT_OF_TAKE_OVERS;
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", take_overs, impatient));

@@ -89,6 +89,22 @@ pub(crate) enum Mutation {
     IgnoresDisagreement,
     /// Raft: what a snapshot ends with is taken to be of the term before.
     MistakesSnapshotTerms,
+    /// Raft: a follower takes a new configuration for the one in force when it is committed.
+    ChangesVotersLate,
+    /// Raft: a configuration stays in force although its entry was cut off.
+    KeepsVotersCutOff,
+    /// Raft: all replicas vote by a snapshot of another replica, whatever its last entry says.
+    MistakesSnapshotVoters,
+    /// Raft: all replicas vote by records of this kind, when they are read back at a restart.
+    ForgetsVoters(u8),
+    /// Raft: a learner takes itself for a voter.
+    TakesItselfForVoter,
+    /// Raft: what a learner holds counts for a voter.
+    CountsLearners,
+    /// Raft: what a leader holds counts although it votes no more.
+    CountsItselfRemoved,
+    /// Raft: a leader asks the target of a transfer to stand whether or not it has all entries.
+    HandsOverAtOnce,
     /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign.
     PicksLongestLog,
     /// Viewstamped, Zab: a new leader begins with its own log.
@@ -141,6 +157,13 @@ pub(crate) enum Mutation {
     AbortsSome,
     /// Two-Phase Commit: a coordinator takes every vote for a yes. Paxos Commit: an acceptor does.
     TakesNoForYes,
+    /// Two-Phase Commit, Paxos Commit: a resource manager votes yes although the balance of an account would
+    /// fall below zero.
+    OverdrawsAccounts,
+    /// Two-Phase Commit, Paxos Commit: a resource manager applies the entries of what aborts.
+    CommitsWhatAborts,
+    /// Two-Phase Commit, Paxos Commit: a resource manager keeps no locks for who only reads.
+    ReadsWithoutLocks,
     /// Paxos Commit: an acceptor accepts the votes of a round when it has the first.
     DecidesByOneVote,
     /// Paxos Commit: who takes over commits what nobody has accepted.

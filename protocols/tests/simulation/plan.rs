@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u32,
     pub(crate) operations: usize,
     pub(crate) keys: u64,
+    /// Keys are accounts: transactions open them, move money, and audit.
+    pub(crate) is_bank: bool,
     /// How long clients wait for an answer at first.
     pub(crate) patience_ns: u64,
     pub(crate) loss_percent: u64,
@@ -48,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) disk_ns_max: u64,
     pub(crate) faults: Faults,
     pub(crate) faults_every_ns: u64,
+    /// How often an administrator changes who leads or who votes; 0 for never.
+    pub(crate) changes_every_ns: u64,
     /// How long faults last; then everything heals.
     pub(crate) faults_ns: u64,
     pub(crate) mutation: Option<Mutation>,
@@ -69,6 +73,7 @@ impl Plan {
             clients: u32::try_from(random.between(1, 5)).expect("a few"),
             operations: random.pick(&[8, 8, 12, 20]),
             keys: random.between(1, 4),
+            is_bank: false,
             patience_ns: 8 * MILLISECOND,
             loss_percent: random.pick(&[0, 0, 2, 10, 25]),
             twice_percent: random.pick(&[0, 5, 20]),
@@ -78,17 +83,33 @@ impl Plan {
             faults: Faults::Mixed,
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
             faults_ns: random.between(5, 80) * MILLISECOND,
+            changes_every_ns: 0,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>().transacting::<P>().ringed::<P>(40).observed::<P>(40)
+        plan.shaped::<P>()
+            .reading::<P>()
+            .transacting::<P>()
+            .ringed::<P>(40)
+            .observed::<P>(40)
+            .changing::<P>()
     }
 
-    /// Some groups have observers.
+    /// Some groups have observers. Where they may come to vote see [`Self::changing`].
     pub(crate) fn observed<P: Protocol>(mut self, percent: u64) -> Self {
         let random = &mut Random::new(self.seed ^ 0x0b5e);
-        if P::OBSERVERS && self.replicas > 1 && random.percent(percent) {
+        if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && random.percent(percent) {
             self.observers =
                 usize::try_from(random.between(1, self.replicas as u64 / 2)).expect("a few");
+        }
+        self
+    }
+
+    /// Leaders and members of some groups are changed on purpose.
+    fn changing<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0xc4a6);
+        if P::CHANGES && random.percent(60) {
+            self.changes_every_ns = random.pick(&[2, 5, 15]) * MILLISECOND;
+            self.teach(random);
         }
         self
     }
@@ -129,13 +150,34 @@ impl Plan {
         self
     }
 
+    /// The same as often as can be, if there is anybody to hand over to.
+    pub(crate) fn changing_often(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0f7e);
+        self.changes_every_ns = 2 * MILLISECOND;
+        self.teach(random);
+        self
+    }
+
+    /// Some replicas do not vote at first.
+    fn teach(&mut self, random: &mut Random) {
+        if random.percent(50) {
+            self.observers = usize::try_from(random.below(self.replicas as u64)).expect("a few");
+        }
+    }
+
     /// All transactions are checked together, which only so many can be; replicas need each other, so
     /// that they must not wait for long.
     fn transacting<P: Protocol>(mut self) -> Self {
-        if P::SERVICE == Service::Transactions {
-            self.operations = self.operations.min(12);
+        if P::SERVICE != Service::Transactions {
+            return self;
         }
-        self
+        self.operations = self.operations.min(12);
+        if Random::new(self.seed ^ 0xba2c).percent(40) { self.banking() } else { self }
+    }
+
+    /// Money moves between keys.
+    pub(crate) fn banking(self) -> Self {
+        Self { is_bank: true, keys: self.keys.max(2), ..self }
     }
 
     /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.

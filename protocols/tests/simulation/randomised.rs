@@ -33,13 +33,12 @@ fn seeds(default: u64) -> u64 {
     }
 }
 
-/// Runs many seeds and shows, on the standard output of the test, what they amounted to.
 fn campaign<P: Protocol>(count: u64) -> Vec<Summary> {
-    campaign_of::<P>(count, Plan::draw::<P>)
+    campaign_with::<P>(count, Plan::draw::<P>)
 }
 
-/// The same with other plans for the seeds.
-fn campaign_of<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
+/// Runs many seeds and shows, on the standard output of the test, what they amounted to.
+fn campaign_with<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
     let mut failures = Vec::new();
     let mut summaries = Vec::new();
     for seed in 0..seeds(count) {
@@ -52,7 +51,8 @@ fn campaign_of<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
     let total = |count: fn(&Summary) -> u64| summaries.iter().map(count).sum::<u64>();
     println!(
         "{}: {} seeds, {} steps, {} operations and {} of unknown outcome, {} crashes, \
-         {} snapshots, {} checkpoints, {} handoffs, recovery {} ms at most",
+         {} snapshots, {} checkpoints, {} transfers, {} changes of voters, {} handoffs, recovery {} ms \
+         at most",
         P::NAME,
         seeds(count),
         total(|summary| summary.steps),
@@ -61,6 +61,8 @@ fn campaign_of<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary> {
         total(|summary| summary.crashes),
         total(|summary| summary.snapshots),
         total(|summary| summary.checkpoints),
+        total(|summary| summary.transfers),
+        total(|summary| summary.changes),
         total(|summary| summary.handoffs),
         summaries.iter().map(|summary| summary.recovery_ns).max().unwrap_or(0) / 1_000_000,
     );
@@ -87,7 +89,7 @@ fn quorum_survives_its_faults() {
 
 #[test]
 fn sloppy_quorums_survive_their_faults() {
-    let summaries = campaign_of::<Quorum>(1_000, |seed| Plan::draw::<Quorum>(seed).sloppy());
+    let summaries = campaign_with::<Quorum>(1_000, |seed| Plan::draw::<Quorum>(seed).sloppy());
     let with_handoffs = summaries.iter().filter(|summary| summary.handoffs > 0).count();
     assert!(with_handoffs > summaries.len() / 4, "hints were handed off in {with_handoffs} runs");
 }
@@ -100,6 +102,16 @@ fn two_phase_commit_survives_its_faults() {
 #[test]
 fn paxos_commit_survives_its_faults() {
     campaign::<PaxosCommit>(2_000);
+}
+
+#[test]
+fn money_only_moves_with_two_phase_commit() {
+    campaign_with::<TwoPhaseCommit>(1_000, |seed| Plan::draw::<TwoPhaseCommit>(seed).banking());
+}
+
+#[test]
+fn money_only_moves_with_paxos_commit() {
+    campaign_with::<PaxosCommit>(1_000, |seed| Plan::draw::<PaxosCommit>(seed).banking());
 }
 
 #[test]
@@ -118,6 +130,13 @@ fn paxos_survives_its_faults() {
 fn raft_survives_its_faults() {
     let summaries = campaign::<Raft>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+    assert!(summaries.iter().any(|summary| summary.transfers > 0), "nothing was handed over");
+    assert!(summaries.iter().any(|summary| summary.changes > 0), "who votes never changed");
+}
+
+#[test]
+fn raft_survives_changes_again_and_again() {
+    campaign_with::<Raft>(1_000, |seed| Plan::draw::<Raft>(seed).changing_often());
 }
 
 #[test]

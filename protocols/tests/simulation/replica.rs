@@ -9,6 +9,7 @@ use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time, version_of};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
 use crate::arena::{Arena, Bytes};
+use crate::bank;
 use crate::disk::{Disk, Logged};
 use crate::misreading::Mail;
 use crate::mutation::Mutation;
@@ -97,6 +98,7 @@ impl<P: Protocol> Replica<P> {
             if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
                 continue;
             }
+            let record = self.misread_record(&record);
             let record = P::Record::decode(&record).expect("what was encoded can be decoded");
             let payload = life.arena.insert(payload);
             let mut turn = self.turn(&mut life.arena, &mut life.store, &mut life.held, now, output);
@@ -399,6 +401,9 @@ impl<P: Protocol> Context<P> for Turn<'_> {
 
     fn register(&self, key: u64) -> Register<'_> {
         let (tag, deleted, value) = self.store.register(key);
+        if deleted && self.mutation == Some(Mutation::OverdrawsAccounts) {
+            return Register { tag, deleted: false, value: &bank::OVERDRAFT };
+        }
         Register { tag, deleted, value }
     }
 
@@ -412,7 +417,10 @@ impl<P: Protocol> Context<P> for Turn<'_> {
     }
 
     fn reply(&mut self, session: u64, sequence: u64, status: Status, tag: Tag, value: Payload) {
-        let value = self.arena.bytes(value).to_vec();
+        let mut value = self.arena.bytes(value).to_vec();
+        if self.mutation == Some(Mutation::OverdrawsAccounts) {
+            value = bank::without_overdraft(&value);
+        }
         let outcome = Outcome { status, value };
         let session = SessionId(session);
         self.output.answers.push(Answer { session, sequence, outcome, tag });

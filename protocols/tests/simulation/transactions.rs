@@ -5,12 +5,14 @@
 //! what (Adya, Liskov and O'Neil 2000). The history is strictly serializable if and only if this does
 //! not go round in a circle, real time included.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_protocols::bytes::leading_u64;
 use synod_protocols::command::{Command, Commands, Op, Replies, SessionId, Status};
 use synod_protocols::types::Tag;
 
+use crate::bank::amount;
 use crate::history::Operation;
 use crate::random::Random;
 
@@ -52,12 +54,20 @@ fn accesses(history: &[Operation]) -> Vec<Access> {
             let succeeded = status == Status::Ok;
             let writes = part.op != Op::Get && succeeded;
             let tells = operation.op == Op::Transact || !writes;
+            let told = leading_u64(value);
+            // The answer to an addition is what it left.
+            let (saw, wrote) = match part.op {
+                Op::Add if writes => (told.wrapping_sub(leading_u64(part.value)), told),
+                Op::Get | Op::Put | Op::Delete | Op::CompareAndSwap | Op::Add | Op::Transact => {
+                    (told, leading_u64(part.value))
+                }
+            };
             accesses.push(Access {
                 operation: number,
                 key: part.key,
                 before: Tag(version).timestamp() - u64::from(writes),
-                saw: tells.then(|| leading_u64(value)),
-                wrote: (writes && is_done).then(|| leading_u64(part.value)),
+                saw: tells.then_some(saw),
+                wrote: (writes && is_done).then_some(wrote),
             });
         };
         if operation.op == Op::Transact {
@@ -82,7 +92,8 @@ fn accesses(history: &[Operation]) -> Vec<Access> {
     accesses
 }
 
-/// The versions of one key, each with its identity and who wrote it.
+/// The versions of one key, each with its identity and who wrote it. Of additions that were never answered
+/// several may have led to a version: then nobody is named.
 type Versions = BTreeMap<u64, (u64, Option<usize>)>;
 
 /// Explains why the history is not strictly serializable, if it is not.
@@ -90,7 +101,7 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
     let accesses = accesses(history);
     let mut keys: BTreeMap<u64, Versions> = BTreeMap::new();
     for access in &accesses {
-        let versions = keys.entry(access.key).or_default();
+        let versions = keys.entry(access.key).or_insert_with(|| Versions::from([(0, (0, None))]));
         if let Some(id) = access.wrote
             && let Some(other) = versions.insert(access.before + 1, (id, Some(access.operation)))
         {
@@ -100,10 +111,20 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
     for access in &accesses {
         let versions = keys.get_mut(&access.key).expect("it was accessed");
         let Some(saw) = access.saw else { continue };
-        // Whoever wrote what was seen, and was never answered, did write.
-        let writer = || unanswered_writer(history, access.key, saw);
-        let &mut (id, by) = versions.entry(access.before).or_insert_with(|| (saw, writer()));
-        if id != saw || (by.is_none() && access.before > 0) {
+        let earlier = versions.get(&access.before.wrapping_sub(1)).map(|&(id, _)| id);
+        let id = match versions.entry(access.before) {
+            Entry::Occupied(version) => version.get().0,
+            // Whoever wrote what was seen, and was never answered, did write.
+            Entry::Vacant(version) => {
+                let mut writers = unanswered_writers(history, access.key, earlier, saw);
+                let first = writers.next();
+                if first.is_none() {
+                    return Err(format!("{access:?} saw something else than was written"));
+                }
+                version.insert((saw, first.filter(|_| writers.next().is_none()))).0
+            }
+        };
+        if id != saw {
             return Err(format!("{access:?} saw something else than was written: {id}"));
         }
     }
@@ -118,11 +139,25 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
     }
 }
 
-/// The operation without an answer that writes this identity to the key.
-fn unanswered_writer(history: &[Operation], key: u64, id: u64) -> Option<usize> {
-    let writes = |operation: &Operation| {
+/// The operations without an answer that write this identity to the key, or may add up to it, given what
+/// was there before if that is known.
+fn unanswered_writers(
+    history: &[Operation],
+    key: u64,
+    earlier: Option<u64>,
+    id: u64,
+) -> impl Iterator<Item = usize> {
+    let writes = move |operation: &Operation| {
         let is_it = |part: Command<'_>| {
-            part.key == key && part.op != Op::Get && leading_u64(part.value) == id
+            part.key == key
+                && match part.op {
+                    Op::Get => false,
+                    Op::Add => earlier
+                        .is_none_or(|sum| sum.cast_signed() + amount(&part) == id.cast_signed()),
+                    Op::Put | Op::Delete | Op::CompareAndSwap | Op::Transact => {
+                        leading_u64(part.value) == id
+                    }
+                }
         };
         match operation.op {
             Op::Transact => Commands::new(&operation.value).any(is_it),
@@ -132,7 +167,8 @@ fn unanswered_writer(history: &[Operation], key: u64, id: u64) -> Option<usize> 
             }
         }
     };
-    history.iter().position(|operation| operation.ended.is_none() && writes(operation))
+    let unanswered = (0..).zip(history).filter(|(_, operation)| operation.ended.is_none());
+    unanswered.filter(move |(_, operation)| writes(operation)).map(|(number, _)| number)
 }
 
 /// What must come before what.
@@ -188,7 +224,8 @@ impl Order {
     ) {
         let versions = &keys[&key];
         let Some((&last, _)) = versions.last_key_value() else { return };
-        let is_known = (1..=last).all(|version| versions.contains_key(&version));
+        let by = |version| versions.get(&version).and_then(|&(_, writer)| writer);
+        let is_known = (1..=last).all(|version| by(version).is_some());
         let seen: BTreeSet<usize> =
             keys.values().flat_map(|versions| versions.values().filter_map(|it| it.1)).collect();
         for &number in seen.iter().filter(|&&number| history[number].ended.is_none()) {

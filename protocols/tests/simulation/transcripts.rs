@@ -9,11 +9,13 @@
 //! | `timeout R` | time goes on to R's deadline, which has come |
 //! | `put R KEY NUMBER`, `get R KEY` | a client's command reaches R |
 //! | `get R KEY SLOT` | the same, and the client was told of that slot before |
-//! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number |
+//! | `transact R KEY[=NUMBER] ...` | a transaction that reads keys, and writes those with a number; `KEY+NUMBER` and `KEY-NUMBER` add |
 //! | `write R` | R's disk has written everything appended |
 //! | `deliver R R [N]`, `drop R R` | what the first has sent to the second arrives, or never does |
 //! | `deliver` | everything sent arrives, and what that leads to, until nothing is on its way |
 //! | `crash R`, `start R`, `checkpoint R` | |
+//! | `transfer R TO` | an administrator asks R to hand leadership over |
+//! | `add R VOTER`, `remove R VOTER` | an administrator asks R to change who votes |
 //! | `lose R` | R crashes, and starts with an empty disk: it knows that it has lost its promises |
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +29,7 @@ use synod_protocols::command::{Command, Commands, Op, SessionId};
 use synod_protocols::multi_paxos::MultiPaxos;
 use synod_protocols::paxos::Paxos;
 use synod_protocols::paxos_commit::PaxosCommit;
-use synod_protocols::protocol::{Default as DefaultValue, Input, Protocol, Unit};
+use synod_protocols::protocol::{Change, Default as DefaultValue, Input, Protocol, Unit};
 use synod_protocols::quorum::Quorum;
 use synod_protocols::raft::Raft;
 use synod_protocols::two_phase_commit::TwoPhaseCommit;
@@ -156,6 +158,11 @@ impl<P: Protocol> Script<P> {
                 self.replicas[index].config.lost = true;
                 self.step(index, Replica::start);
             }
+            ("transfer", Some(index)) => {
+                self.change(index, Change::Transfer(replica(command[2])));
+            }
+            ("add", Some(index)) => self.change(index, Change::Add(replica(command[2]))),
+            ("remove", Some(index)) => self.change(index, Change::Remove(replica(command[2]))),
             ("checkpoint", Some(index)) => self.step(index, Replica::checkpoint),
             ("deliver", None) => self.deliver_all(),
             ("deliver", Some(from)) => {
@@ -178,6 +185,11 @@ impl<P: Protocol> Script<P> {
         let mut bytes = Vec::new();
         Command { session, sequence, key, op, expected: self.told, value }.encode(&mut bytes);
         self.step(index, |replica, now, output| replica.request(bytes, now, output));
+    }
+
+    fn change(&mut self, index: usize, change: Change) {
+        let input = Input::Change(change);
+        self.step(index, |replica, now, output| replica.step(input, now, output));
     }
 
     fn write(&mut self, index: usize) {
@@ -210,21 +222,32 @@ impl<P: Protocol> Script<P> {
     }
 }
 
-/// One part of a transaction: `KEY` reads, `KEY=NUMBER` writes.
+/// One part of a transaction: `KEY` reads, `KEY=NUMBER` writes, `KEY+NUMBER` and `KEY-NUMBER` add.
 fn part_of_transaction(part: &str) -> Vec<u8> {
-    let (key, value) = part.split_once('=').map_or((part, None), |(key, it)| (key, Some(it)));
-    let value = value.map(|value| (number(value) as u64).to_le_bytes());
+    let (key, rest) = part.split_at(part.find(['=', '+', '-']).unwrap_or(part.len()));
+    let value = rest.get(1..).map(|value| number(value) as u64);
+    let (op, value) = match rest.chars().next() {
+        None => (Op::Get, None),
+        Some('-') => (Op::Add, value.map(u64::wrapping_neg)),
+        Some('+') => (Op::Add, value),
+        Some(_) => (Op::Put, value),
+    };
+    let value = value.map(u64::to_le_bytes);
     let mut bytes = Vec::new();
     Command {
         session: SessionId::new(1, 0),
         sequence: 1,
         key: number(key) as u64,
-        op: if value.is_some() { Op::Put } else { Op::Get },
+        op,
         expected: 0,
         value: value.as_ref().map_or(&[], |value| &value[..]),
     }
     .encode(&mut bytes);
     bytes
+}
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId(u8::try_from(number(name)).expect("a few"))
 }
 
 /// A number, or a replica's name.

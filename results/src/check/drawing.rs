@@ -42,8 +42,7 @@ pub fn draw(violation: &Violation) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>",
         height = bottom + 60.0
     );
-    let title = format!("key {}: {}", violation.key, violation.rule.words());
-    text(&mut svg, (16.0, 26.0), "start", "15", &title);
+    text(&mut svg, (16.0, 26.0), "start", "15", &violation.sentence);
     axis(&mut svg, &scale, bottom);
     let mut y = TOP;
     for (session, lanes) in &rows {

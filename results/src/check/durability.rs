@@ -65,7 +65,7 @@ fn judge(operations: &[Operation], contents: &BTreeMap<u64, u64>, broken: Broken
     }
     for operation in operations {
         let writes = keys.entry(operation.key).or_default();
-        writes.is_counter |= operation.kind == Kind::Add;
+        writes.is_counter |= matches!(operation.kind, Kind::Add | Kind::Transfer);
         let may_write = matches!(operation.outcome, Outcome::Ok | Outcome::Unknown);
         if operation.kind != Kind::Get && may_write {
             writes.all.push(*operation);

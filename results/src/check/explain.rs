@@ -59,6 +59,14 @@ pub enum Rule {
     SessionGoesBack,
     /// Transactions each come before the next by what they saw or by real time, in a circle.
     TransactionCycle,
+    /// What an audit saw does not add up to what its accounts were opened with.
+    AuditSum,
+    /// An account held less than nothing.
+    BelowZero,
+    /// A transfer was refused although no balance would have been below zero.
+    RefusedDespiteFunds,
+    /// An account did not hold what the last transfer had left.
+    BalanceUnexplained,
     /// A search has tried all orders.
     NoOrder,
 }
@@ -99,6 +107,12 @@ impl Rule {
             Self::TransactionCycle => {
                 "transactions must each come before the next, and the last before the first"
             }
+            Self::AuditSum => "an audit saw another sum than its accounts were opened with",
+            Self::BelowZero => "an account held less than nothing",
+            Self::RefusedDespiteFunds => "a transfer was refused although there was enough",
+            Self::BalanceUnexplained => {
+                "an account held something else than the last transfer left"
+            }
             Self::NoOrder => "no order explains all answers; here is where each ends at the latest",
         }
     }
@@ -111,14 +125,23 @@ pub struct Violation {
     pub key: u64,
     /// The rule.
     pub rule: Rule,
+    /// What is wrong, for people: the rule, if there is no more to say.
+    pub sentence: String,
     /// The operations, by start.
     pub operations: Vec<Operation>,
 }
 
 impl Violation {
-    pub(super) fn new(rule: Rule, mut operations: Vec<Operation>) -> Self {
+    pub(super) fn new(rule: Rule, operations: Vec<Operation>) -> Self {
+        let mut violation = Self::saying(rule, operations, String::new());
+        violation.sentence = format!("key {}: {}", violation.key, rule.words());
+        violation
+    }
+
+    pub(super) fn saying(rule: Rule, mut operations: Vec<Operation>, sentence: String) -> Self {
         operations.sort_by_key(|operation| (operation.start_ns, operation.end_ns));
-        Self { key: operations.first().map_or(0, |operation| operation.key), rule, operations }
+        let key = operations.first().map_or(0, |operation| operation.key);
+        Self { key, rule, sentence, operations }
     }
 }
 
@@ -127,7 +150,7 @@ impl Violation {
 /// others wrote.
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "key {}: {}", self.key, self.rule.words())?;
+        writeln!(f, "{}", self.sentence)?;
         let width = self.operations.iter().map(|o| words(o).len()).max().unwrap_or(0).max(9);
         writeln!(f, "    start us       end us  session  {:width$}  version", "operation")?;
         let zero_ns = self.operations.first().map_or(0, |operation| operation.start_ns);
@@ -160,10 +183,15 @@ pub(super) fn words(operation: &Operation) -> String {
         Kind::Put | Kind::Delete => write!(text, " {}", value(written)),
         Kind::CompareAndSwap => write!(text, " {} to {}", value(expected), value(written)),
         Kind::Add => write!(text, " {written}"),
+        Kind::Transfer => write!(text, " {:+}", written.cast_signed()),
         Kind::Transaction => unreachable!("a history has the parts of transactions"),
     };
     let _infallible = match outcome {
         Outcome::Ok if kind == Kind::Get => write!(text, ": found {}", value(observed)),
+        Outcome::Ok | Outcome::Absent | Outcome::Mismatch if kind == Kind::Transfer => {
+            let refused = if outcome == Outcome::Mismatch { "refused, " } else { "" };
+            write!(text, ": {refused}balance {}", observed.cast_signed())
+        }
         Outcome::Ok if kind == Kind::Add => write!(text, ": sum {observed}"),
         Outcome::Ok => Ok(()),
         Outcome::Absent => write!(text, ": absent ({})", value(observed)),

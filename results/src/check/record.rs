@@ -77,7 +77,7 @@ const fn flags_of(kind: Kind, outcome: Outcome) -> u64 {
         (Kind::Add, Outcome::Ok) => ADDED,
         (Kind::Add, Outcome::Unknown) => ADD_UNANSWERED,
         (Kind::Add, Outcome::Refused) => ADD_REFUSED,
-        (Kind::Transaction, _)
+        (Kind::Transaction | Kind::Transfer, _)
         | (Kind::Get | Kind::Delete, Outcome::Mismatch)
         | (Kind::Put | Kind::Add, Outcome::Absent | Outcome::Mismatch) => IMPOSSIBLE,
     }
@@ -191,6 +191,9 @@ impl Intake {
     /// The record of an operation, or the first of two. Fails if no client could have recorded it.
     #[inline]
     pub(super) fn record(&mut self, operation: &Operation) -> Result<Record, Finding> {
+        if operation.kind == Kind::Transfer {
+            return Err(Finding::OfAccounts);
+        }
         let Shape { flags, endless } = SHAPES[operation.kind as usize][operation.outcome as usize];
         #[cfg(test)]
         let flags = self.mutated(flags);

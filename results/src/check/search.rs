@@ -160,7 +160,7 @@ impl State {
                 let fits = holds(outcome == Outcome::Absent) && observed != expected;
                 fits.then_some(self)
             }
-            (Kind::Add | Kind::Transaction, _) => None,
+            (Kind::Add | Kind::Transaction | Kind::Transfer, _) => None,
         }
     }
 

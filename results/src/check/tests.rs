@@ -1,5 +1,6 @@
 //! The checker against exhaustive search, against planted violations, and broken on purpose.
 
+mod accounts;
 mod mutants;
 mod oracle;
 mod planted;
@@ -37,6 +38,14 @@ pub(super) enum Mutant {
     TransactionsMayBeTorn,
     /// Lets a read come after the write that replaced what it saw.
     TransactionsIgnoreReads,
+    /// Takes any sum that an audit saw.
+    AuditsAreNotSummedUp,
+    /// Takes any balance.
+    BalancesMayBeNegative,
+    /// Takes transfers that were refused for no reason.
+    RefusalsNeedNoReason,
+    /// Lets an account hold something else than the last transfer left.
+    BalancesMayJump,
 }
 
 fn operation(kind: Kind, outcome: Outcome, start_ns: u64, end_ns: u64) -> Operation {

@@ -44,34 +44,36 @@ pub(super) fn judge(operations: &[Operation], broken: Broken) -> Result<u64, Fin
 
 /// An operation with its place.
 #[derive(Clone, Copy, Debug)]
-struct Part {
-    operation: Operation,
-    transaction: usize,
+pub(super) struct Part {
+    pub(super) operation: Operation,
+    pub(super) transaction: usize,
     /// The version that it read or wrote. That of an unanswered write is found out by whoever saw it;
     /// until then it is larger than all others.
-    version: u64,
+    pub(super) version: u64,
     /// Whether anything that its transaction writes was seen, or answered.
-    happened: bool,
+    pub(super) happened: bool,
 }
 
 impl Part {
-    fn new(operation: Operation) -> Self {
+    pub(super) fn new(operation: Operation) -> Self {
         let happened = !matches!(operation.outcome, Outcome::Unknown | Outcome::Refused);
         let version = if happened { operation.version } else { u64::MAX };
         Self { operation, transaction: 0, version, happened }
     }
 
     /// Whether it changed its key, or may have.
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
+        let Operation { kind, written, .. } = self.operation;
         match self.operation.outcome {
-            Outcome::Ok | Outcome::Unknown => self.operation.kind != Kind::Get,
+            Outcome::Ok | Outcome::Unknown if kind == Kind::Transfer => written != 0,
+            Outcome::Ok | Outcome::Unknown => kind != Kind::Get,
             Outcome::Absent | Outcome::Mismatch | Outcome::Refused => false,
         }
     }
 
     /// Of one version the write comes first. What a swap replaced, and nobody else saw, has the version
     /// of the swap, and comes before it.
-    fn rank(&self) -> u8 {
+    pub(super) fn rank(&self) -> u8 {
         match (self.writes(), self.operation.outcome) {
             (true, Outcome::Unknown) => 0,
             (true, _) => 1,
@@ -82,15 +84,18 @@ impl Part {
 
 /// When a transaction began and ended.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+pub(super) struct Span {
     start_ns: u64,
     /// `u64::MAX` without an answer.
     end_ns: u64,
 }
 
-/// Gives each part the number of its transaction.
-fn number(parts: &mut [Part]) -> Vec<Span> {
-    parts.sort_unstable_by_key(|part| (part.operation.session, part.operation.start_ns));
+/// Gives each part the number of its transaction. They are left in that order, and by key.
+pub(super) fn number(parts: &mut [Part]) -> Vec<Span> {
+    parts.sort_unstable_by_key(|part| {
+        let Operation { session, start_ns, key, .. } = part.operation;
+        (session, start_ns, key)
+    });
     let mut transactions: Vec<Span> = Vec::new();
     let mut last = None;
     for part in parts {
@@ -137,7 +142,7 @@ fn name_unanswered(parts: &mut [Part]) {
 
 /// What must come before what. The first nodes are the transactions, the others moments.
 #[derive(Debug)]
-struct Graph {
+pub(super) struct Graph {
     transactions: usize,
     nodes: usize,
     edges: Vec<(u32, u32)>,
@@ -146,7 +151,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(transactions: usize, broken: Broken) -> Self {
+    pub(super) fn new(transactions: usize, broken: Broken) -> Self {
         Self { transactions, nodes: transactions, edges: Vec::new(), broken }
     }
 
@@ -158,7 +163,7 @@ impl Graph {
     }
 
     /// Whatever ended comes before the moment of its end, and that before whatever begins later.
-    fn add_time(&mut self, transactions: &[Span]) {
+    pub(super) fn add_time(&mut self, transactions: &[Span]) {
         #[cfg(test)]
         if self.broken.is(super::tests::Mutant::TransactionsIgnoreTime) {
             return;
@@ -184,7 +189,7 @@ impl Graph {
     }
 
     /// All parts on one key, by version.
-    fn add_key(&mut self, parts: &[Part]) {
+    pub(super) fn add_key(&mut self, parts: &[Part]) {
         // The last write, and those that read it.
         let mut writer = None;
         let mut readers: Vec<usize> = Vec::new();
@@ -216,7 +221,7 @@ impl Graph {
             if self.broken.is(super::tests::Mutant::TransactionsIgnoreReads) {
                 readers.clear();
             }
-            if part.operation.kind != Kind::CompareAndSwap {
+            if !matches!(part.operation.kind, Kind::CompareAndSwap | Kind::Transfer) {
                 blind_until_ns = blind_until_ns.max(Some(part.operation.end_ns));
             }
             readers.drain(..).for_each(|reader| self.add(reader, part.transaction));
@@ -225,7 +230,7 @@ impl Graph {
     }
 
     /// Transactions each of which must come before the next, and the last before the first.
-    fn circle(&self) -> Option<Vec<usize>> {
+    pub(super) fn circle(&self) -> Option<Vec<usize>> {
         let mut after_from = vec![0_u32; self.nodes + 1];
         self.edges.iter().for_each(|&(earlier, _)| after_from[earlier as usize + 1] += 1);
         (0..self.nodes).for_each(|node| after_from[node + 1] += after_from[node]);
@@ -292,7 +297,7 @@ impl Graph {
 const STARTS_MAX: usize = 200;
 
 /// The operations of a circle.
-fn violation(parts: &[Part], circle: &[usize]) -> Violation {
+pub(super) fn violation(parts: &[Part], circle: &[usize]) -> Violation {
     let of_circle = parts.iter().filter(|part| circle.contains(&part.transaction));
     Violation::new(Rule::TransactionCycle, of_circle.map(|part| part.operation).collect())
 }

@@ -275,7 +275,7 @@ impl Found {
             (Kind::CompareAndSwap, _) => said(expected, None),
             // A sum below the delta is none, and no key holds that much.
             (Kind::Add, _) => said(observed.checked_sub(written).unwrap_or(u64::MAX), None),
-            (Kind::Put | Kind::Delete | Kind::Transaction, _) => None,
+            (Kind::Put | Kind::Delete | Kind::Transaction | Kind::Transfer, _) => None,
         }
     }
 

@@ -25,7 +25,7 @@ struct Process {
 /// # Errors
 /// If an operation cannot be said in this format, or the target cannot be written.
 pub fn write_edn(operations: &[Operation], target: &mut dyn Write) -> io::Result<()> {
-    let special = Special::new(operations);
+    let special = Special::new(operations)?;
     let mut events: Vec<Event> = Vec::with_capacity(2 * operations.len());
     let mut last_ns = 0;
     for (at, operation) in operations.iter().enumerate() {
@@ -69,15 +69,19 @@ struct Special {
 }
 
 impl Special {
-    fn new(operations: &[Operation]) -> Self {
+    fn new(operations: &[Operation]) -> io::Result<Self> {
         let of_kind =
             |kind| operations.iter().filter(move |operation: &&Operation| operation.kind == kind);
-        Self {
+        if of_kind(Kind::Transfer).next().is_some() {
+            let reason = "transfers between accounts cannot be said in this format";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        Ok(Self {
             counters: of_kind(Kind::Add).map(|operation| operation.key).collect(),
             tombstones: of_kind(Kind::Delete)
                 .map(|operation| (operation.key, operation.written))
                 .collect(),
-        }
+        })
     }
 }
 
@@ -157,7 +161,7 @@ fn write_event(
         }
         Kind::Add if is_found => write!(target, "{word}, :f :add, :value [{key} {observed}]"),
         Kind::Add => write!(target, "{word}, :f :add, :value [{key} {written}]"),
-        Kind::Transaction => unreachable!("a history has the parts of transactions"),
+        Kind::Transaction | Kind::Transfer => unreachable!("they were refused before"),
     }?;
     match (kind, outcome) {
         (Kind::Get, Outcome::Absent) if is_answer => write!(target, ", :absent {}", name(observed)),
@@ -200,7 +204,7 @@ fn value(operation: &Operation, id: u64) -> io::Result<i64> {
 /// # Errors
 /// If the target cannot be written.
 pub fn write_porcupine(operations: &[Operation], target: &mut dyn Write) -> io::Result<()> {
-    let Special { counters, tombstones } = Special::new(operations);
+    let Special { counters, tombstones } = Special::new(operations)?;
     let happened = operations.iter().filter(|operation| operation.outcome != Outcome::Refused);
     let mut before = "[\n";
     for operation in happened {
@@ -221,7 +225,7 @@ pub fn write_porcupine(operations: &[Operation], target: &mut dyn Write) -> io::
             Kind::CompareAndSwap => serde_json::json!({
                 "op": "cas", "key": name, "expected": text(expected), "value": text(written)
             }),
-            Kind::Transaction => unreachable!("a history has the parts of transactions"),
+            Kind::Transaction | Kind::Transfer => unreachable!("they were refused before"),
         };
         let found = if operation.outcome == Outcome::Absent && !is_counter {
             serde_json::Value::Null
@@ -236,7 +240,7 @@ pub fn write_porcupine(operations: &[Operation], target: &mut dyn Write) -> io::
                 serde_json::json!({"ok": true})
             }
             Kind::CompareAndSwap => serde_json::json!({"ok": false, "value": found}),
-            Kind::Transaction => unreachable!("a history has the parts of transactions"),
+            Kind::Transaction | Kind::Transfer => unreachable!("they were refused before"),
         };
         let mut entry = serde_json::json!({
             "ClientId": operation.session, "Input": input, "Call": start_ns

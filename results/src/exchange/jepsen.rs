@@ -246,7 +246,7 @@ fn complete(line: &mut Line, answer: &str, end_ns: u64, map: &Value) -> Result<(
         Kind::Put | Kind::Delete => "write",
         Kind::CompareAndSwap => "cas",
         Kind::Add => "add",
-        Kind::Transaction => unreachable!("a history has the parts of transactions"),
+        Kind::Transaction | Kind::Transfer => unreachable!("no line is one"),
     };
     let value = key_and_value(map)?;
     if f != asked || value.is_some_and(|(key, _)| key != operation.key) {
@@ -270,7 +270,12 @@ fn complete(line: &mut Line, answer: &str, end_ns: u64, map: &Value) -> Result<(
         if let Some(found) = map.entry("found") {
             let outcome = match operation.kind {
                 Kind::CompareAndSwap => Outcome::Mismatch,
-                Kind::Get | Kind::Put | Kind::Delete | Kind::Add | Kind::Transaction => Outcome::Ok,
+                Kind::Get
+                | Kind::Put
+                | Kind::Delete
+                | Kind::Add
+                | Kind::Transaction
+                | Kind::Transfer => Outcome::Ok,
             };
             operation.outcome = outcome;
             line.is_nil_unnamed |= find(operation, found, map)?;

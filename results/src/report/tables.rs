@@ -1,11 +1,12 @@
-//! The tables of a report, and the same numbers as comma-separated values.
+//! The tables of a report.
 
 use std::fmt::Write as _;
 
 use super::chart::Chart;
 use super::source::Source;
+use crate::breakdown::last_of_quorums;
 use crate::check::escaped;
-use crate::compare;
+use crate::compare::{self, Points};
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
@@ -70,13 +71,13 @@ fn with_interval(row: &Row, results: &[&ProtocolResult], median: f64, seed: u64)
     }
 }
 
-/// What the repeats can tell of the protocols of a run.
+/// What the repeats can tell of the protocols of a run, or of each point of a suite.
 pub(super) fn findings(source: &Source) -> String {
-    let summary = &source.runs[0].summary;
-    if source.suite.is_some() || by_label(&summary.results).len() < 2 {
+    let points = Points::of(source);
+    let compared = compare::within(&points);
+    if compared.pairs.is_empty() {
         return String::new();
     }
-    let compared = compare::within(summary);
     let rows: Vec<Vec<String>> = compared
         .pairs
         .iter()
@@ -225,7 +226,15 @@ fn heat_map(source: &Source, suite: &Suite, label: &str, (down, across): (usize,
 
 /// What each operation cost, and how near the limits it came.
 pub(super) fn costs(source: &Source) -> String {
-    let header = ["", "CPU-s/M ops", "messages/op", "bytes/op", "syncs/op", "beside the limit"];
+    let header = [
+        "",
+        "CPU-s/M ops",
+        "messages/op",
+        "bytes/op",
+        "syncs/op",
+        "beside the limit",
+        "last of its quorum",
+    ];
     let number = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), units::figure);
     let rows: Vec<Vec<String>> = source
         .results()
@@ -243,6 +252,7 @@ pub(super) fn costs(source: &Source) -> String {
                 number(result.bytes_per_operation()),
                 number(result.syncs_per_operation()),
                 limit,
+                last_of_quorums(result).unwrap_or_default(),
             ]
         })
         .collect();
@@ -262,51 +272,4 @@ pub(super) fn behind(chart: &Chart) -> String {
         })
         .collect();
     table(&chart.title, &header, &rows)
-}
-
-/// Every result as a line of comma-separated values.
-#[must_use]
-pub fn csv(source: &Source) -> String {
-    let axes = source.suite.as_ref().map_or(&[][..], |suite| &suite.axes);
-    let mut text: String = axes.iter().map(|axis| quoted(&axis.path) + ",").collect();
-    text.push_str(
-        "label,protocol,repeat,replicas,durability,operations,ops_per_second,mean_ns,p50_ns,p90_ns,\
-         p99_ns,p999_ns,max_ns,cpu_seconds_per_million,replica_messages,replica_bytes,log_syncs,sound\n",
-    );
-    for (run, _, result) in source.results() {
-        if let Some(suite) = &source.suite {
-            for (_, value) in suite.settings(run.point) {
-                text.push_str(&(quoted(value) + ","));
-            }
-        }
-        let ProtocolResult { label, protocol, repeat, replicas, durability, counters, .. } = result;
-        let overall = &result.overall;
-        let _infallible = writeln!(
-            text,
-            "{},{protocol},{repeat},{replicas},{durability},{},{:.1},{:.0},{},{},{},{},{},{:.3},{},{},{},{}",
-            quoted(label),
-            overall.count,
-            overall.ops_per_second,
-            overall.mean_ns,
-            overall.p50_ns,
-            overall.p90_ns,
-            overall.p99_ns,
-            overall.p999_ns,
-            overall.max_ns,
-            result.cpu_seconds_per_million().unwrap_or(0.0),
-            counters.replica_messages,
-            counters.replica_bytes,
-            counters.log_syncs,
-            result.is_sound(),
-        );
-    }
-    text
-}
-
-fn quoted(value: &str) -> String {
-    if value.contains([',', '"', '\n']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
-    } else {
-        value.to_owned()
-    }
 }

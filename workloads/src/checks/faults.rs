@@ -1,6 +1,7 @@
 //! What must hold of the schedule of faults, so that each can leave evidence.
 
 use super::Checker;
+use crate::catalog::Catalog;
 use crate::diagnostics::found;
 use crate::spec::{Durability, Fault, FaultAction, Target, Transport};
 use crate::units::format_duration;
@@ -187,6 +188,43 @@ impl Checker<'_> {
                 "a replica that forgot its promises may not come back under its name".into(),
                 "write `durability: group`, or leave the replica dead".into(),
             );
+        }
+    }
+
+    /// Only some protocols change their leader and their voters when they are asked.
+    pub(super) fn changes(&mut self, catalog: &Catalog) {
+        for (index, fault) in self.workload.faults.iter().enumerate() {
+            let (action, target) =
+                (format!("faults.{index}.action"), format!("faults.{index}.target"));
+            if !fault.action.is_change() || !self.settings.sound(&[&action, &target]) {
+                continue;
+            }
+            let name = fault.action.name();
+            let choices = self.settings.choices.iter();
+            let unable = choices
+                .map(|choice| &catalog.protocols[choice.index])
+                .find(|protocol| !protocol.changes);
+            if let Some(protocol) = unable {
+                let able: Vec<&str> = catalog
+                    .protocols
+                    .iter()
+                    .filter(|protocol| protocol.changes)
+                    .map(|protocol| protocol.name)
+                    .collect();
+                self.fault(
+                    &[&action],
+                    found(name),
+                    format!("{} does not change its leader or its voters", protocol.name),
+                    format!("write `protocols: [{}]`, or remove the fault", able.join(", ")),
+                );
+            } else if fault.action == FaultAction::Transfer && fault.target == Target::Leader {
+                self.fault(
+                    &[&target],
+                    found("leader"),
+                    "who leads cannot be handed its own leadership".into(),
+                    "write `follower`, or the number of a replica".into(),
+                );
+            }
         }
     }
 

@@ -4,11 +4,13 @@ use super::{COMMAND_OVERHEAD_BYTES, Checker, FRAME_OVERHEAD_BYTES};
 use crate::diagnostics::found;
 use crate::mix::Operation;
 use crate::settings::listed;
-use crate::spec::{Arrival, KeyDistribution, Values};
+use crate::spec::{Arrival, Bank, KeyDistribution, Transaction, Values};
 use crate::units::{format_bytes, format_duration, format_share};
 
 /// Keys of a transaction.
 const TRANSACTION_KEYS_MAX: u64 = 16;
+/// What an account holds.
+const BALANCE_BYTES: u64 = 8;
 /// Keys in a table of a skewed distribution: 1 GiB of 8 bytes each.
 const TABLE_KEYS_MAX: u64 = 1 << 27;
 /// How far the sum of a mix may be from 1: what rounding of a few decimals leaves.
@@ -73,9 +75,14 @@ impl Checker<'_> {
         let parts = load.transaction.keys();
         let (mix, writes, count) =
             ("load.mix.transaction", "load.transaction.writes", "load.keys.count");
+        self.shape();
         if load.mix.transaction == 0.0 || !self.settings.sound(&["load.mix", "load.transaction"]) {
             return;
         }
+        let value_bytes = match load.transaction {
+            Transaction::ReadWrite { .. } => self.largest_value().1,
+            Transaction::Transfer(_) => BALANCE_BYTES,
+        };
         if !(1..=TRANSACTION_KEYS_MAX).contains(&parts) {
             self.fault(
                 &[writes, "load.transaction.reads", mix],
@@ -91,7 +98,7 @@ impl Checker<'_> {
                 format!("write at least `{parts}`"),
             );
         }
-        let bytes = (self.largest_value().1 + COMMAND_OVERHEAD_BYTES) * parts;
+        let bytes = (value_bytes + COMMAND_OVERHEAD_BYTES) * parts;
         let room = self.workload.cluster.batch.max_bytes - COMMAND_OVERHEAD_BYTES;
         let batch = "cluster.batch.max_bytes";
         if bytes > room && self.settings.sound(&[batch, "load.values"]) {
@@ -110,6 +117,73 @@ impl Checker<'_> {
                 "a transaction has all its keys in one group".into(),
                 "write `cores: 1`, and as many replicas as there are to be resource managers"
                     .into(),
+            );
+        }
+    }
+
+    /// Only keys of its own shape are given, and what moves money has accounts to itself.
+    fn shape(&mut self) {
+        let transaction = self.workload.load.transaction;
+        let (shape, others): (_, &[&str]) = match transaction {
+            Transaction::ReadWrite { .. } => {
+                ("read_write", &["accounts", "payees", "balance", "amount", "audits"])
+            }
+            Transaction::Transfer(_) => ("transfer", &["reads", "writes"]),
+        };
+        for other in others {
+            let path = format!("load.transaction.{other}");
+            if self.settings.given(&path) && self.settings.sound(&[&path]) {
+                self.fault(
+                    &[&path],
+                    format!("found it beside the shape {shape}"),
+                    format!("transactions of this shape have no {other}"),
+                    format!("leave {other} out, or write another `shape`"),
+                );
+            }
+        }
+        if let Transaction::Transfer(bank) = transaction
+            && self.settings.sound(&["load.mix", "load.transaction"])
+        {
+            self.bank(bank);
+        }
+    }
+
+    /// Money moves within whole banks of accounts, which were opened and hold nothing else.
+    fn bank(&mut self, bank: Bank) {
+        let (mix, keys) = (&self.workload.load.mix, &self.workload.load.keys);
+        let (share, shape) = ("load.mix.transaction", "load.transaction.shape");
+        if mix.transaction < 1.0 {
+            self.fault(
+                &[shape, share],
+                format!("found transfer with transactions of {}", format_share(mix.transaction)),
+                "the keys of transfers are accounts, to which nothing else may be done".into(),
+                "write `mix: { transaction: 100% }`, or the shape `read_write`".into(),
+            );
+        }
+        if bank.payees >= bank.accounts {
+            self.fault(
+                &["load.transaction.payees", "load.transaction.accounts"],
+                found(&bank.payees.to_string()),
+                format!("one of {} accounts pays, and others are paid", bank.accounts),
+                format!("write at most `{}`, or more accounts", bank.accounts - 1),
+            );
+        }
+        let (accounts, count) = (u64::from(bank.accounts), "load.keys.count");
+        if !keys.count.is_multiple_of(accounts) && self.settings.sound(&[count]) {
+            self.fault(
+                &[count, "load.transaction.accounts"],
+                found(&keys.count.to_string()),
+                format!("keys are banks of {accounts} accounts each"),
+                format!("write for example `{}`", keys.count.div_ceil(accounts) * accounts),
+            );
+        }
+        let preload = "load.keys.preload";
+        if !keys.preload && self.settings.sound(&[preload]) {
+            self.fault(
+                &[preload],
+                found("false"),
+                "accounts are opened before money moves between them".into(),
+                "leave it out, or write `true`".into(),
             );
         }
     }

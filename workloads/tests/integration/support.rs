@@ -7,10 +7,12 @@ use synod_workloads::{
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
-/// Protocols without parameters, with every kind of relation, with fewer operations, and with more.
+/// Protocols without parameters, with every kind of relation, whose leader and voters are changed, with
+/// fewer operations, and with more.
 pub(crate) fn catalog() -> Catalog {
     let [two_phase_commit, paxos_commit] = ["two_phase_commit", "paxos_commit"].map(transactions);
-    let protocols = vec![unreplicated(), multi_paxos(), abd(), two_phase_commit, paxos_commit];
+    let protocols =
+        vec![unreplicated(), multi_paxos(), raft(), abd(), two_phase_commit, paxos_commit];
     Catalog { protocols }
 }
 
@@ -22,6 +24,7 @@ fn unreplicated() -> ProtocolSpec {
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         observers: false,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }
@@ -39,7 +42,21 @@ fn multi_paxos() -> ProtocolSpec {
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         observers: false,
+        changes: false,
         validate: validate_multi_paxos,
+    }
+}
+
+fn raft() -> ProtocolSpec {
+    ProtocolSpec {
+        name: "raft",
+        summary: "A log that only ever follows its leader's.",
+        parameters: Vec::new(),
+        operations: OperationSet::OF_ONE_KEY,
+        replicas: 1..=9,
+        observers: true,
+        changes: true,
+        validate: |_, _| Ok(()),
     }
 }
 
@@ -51,6 +68,7 @@ fn transactions(name: &'static str) -> ProtocolSpec {
         operations: OperationSet::ALL,
         replicas: 1..=9,
         observers: false,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }
@@ -67,6 +85,7 @@ fn abd() -> ProtocolSpec {
             | OperationSet::READ_MODIFY_WRITE,
         replicas: 1..=9,
         observers: false,
+        changes: false,
         validate: |_, _| Ok(()),
     }
 }

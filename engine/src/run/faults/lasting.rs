@@ -112,7 +112,10 @@ impl Lasting {
             | FaultAction::Wipe
             | FaultAction::Pause
             | FaultAction::Resume
-            | FaultAction::Restart => None,
+            | FaultAction::Restart
+            | FaultAction::Transfer
+            | FaultAction::Add
+            | FaultAction::Remove => None,
         };
         signs.map_or_else(String::new, |signs| format!("{signs} in {lasted_s:.1} s"))
     }

@@ -1,6 +1,7 @@
 //! Gates of the machine: others must not have had it, and it must not have changed.
 
 use synod_results::summary::Gate;
+use synod_workloads::format_bytes;
 
 use super::{failed, passed, warned};
 use crate::run::machine::{Edges, Machine};
@@ -17,17 +18,23 @@ const PACE_WARN: f64 = 0.05;
 const STEAL: &str = "processors were not stolen";
 const PACE: &str = "processors kept their pace";
 const SWAP: &str = "nothing was swapped";
+const MEMORY: &str = "memory kept within its limit";
 
 /// All of them. A run in virtual time has no machine that could disturb it.
-pub(super) fn all(edges: &Edges, simulated: bool) -> [Gate; 3] {
-    let unjudged = |why: &str| [STEAL, PACE, SWAP].map(|name| passed(name, why.to_owned()));
+pub(super) fn all(edges: &Edges, memory_bytes_max: u64, simulated: bool) -> [Gate; 4] {
+    let unjudged = |why: &str| [STEAL, PACE, SWAP, MEMORY].map(|name| passed(name, why.to_owned()));
     if simulated {
         return unjudged("virtual time does not depend on the machine");
     }
     let Some((before, after)) = edges.both() else {
         return unjudged("unknown: the measured window has no end");
     };
-    [steal(before, after), pace(before, after), swap(before, after)]
+    [
+        steal(before, after),
+        pace(before, after),
+        swap(before, after),
+        memory(after, memory_bytes_max),
+    ]
 }
 
 fn steal(before: &Machine, after: &Machine) -> Gate {
@@ -96,12 +103,39 @@ fn swap(before: &Machine, after: &Machine) -> Gate {
     passed(SWAP, "no process of the run at either end".to_owned())
 }
 
+fn memory(after: &Machine, bytes_max: u64) -> Gate {
+    let known = after.resident_kib.iter().filter_map(|(name, kib)| Some(((*kib)?, name)));
+    let Some((kib, name)) = known.max() else {
+        return passed(MEMORY, "unknown: the kernel does not show it".to_owned());
+    };
+    let (most, limit) = (format_bytes(kib * 1024), format_bytes(bytes_max));
+    let detail = format!("{name} had {most} at most; `cluster.limits.memory` is {limit}");
+    if kib * 1024 > bytes_max { failed(MEMORY, detail) } else { passed(MEMORY, detail) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn judge(before: Machine, after: Machine) -> [Gate; 3] {
-        all(&Edges { before: Some(before), after: Some(after) }, false)
+    const MEMORY_BYTES_MAX: u64 = 1 << 20;
+
+    fn judge(before: Machine, after: Machine) -> [Gate; 4] {
+        all(&Edges { before: Some(before), after: Some(after) }, MEMORY_BYTES_MAX, false)
+    }
+
+    #[test]
+    fn who_had_more_memory_than_allowed_is_named() {
+        let with = |kib| Machine {
+            resident_kib: vec![("replica 0".to_owned(), Some(7)), ("replica 1".to_owned(), kib)],
+            ..Machine::default()
+        };
+        let [.., within] = judge(with(None), with(Some(1024)));
+        assert_eq!(outcome(&within), (true, false), "{}", within.detail);
+        let [.., above] = judge(with(None), with(Some(1025)));
+        assert_eq!(outcome(&above), (false, false));
+        assert!(above.detail.starts_with("replica 1 had "), "{}", above.detail);
+        let [.., unknown] = judge(Machine::default(), Machine::default());
+        assert_eq!(outcome(&unknown), (true, false));
     }
 
     /// Whether it held, and whether it held with a warning.
@@ -125,12 +159,12 @@ mod tests {
     #[test]
     fn another_pace_is_noted() {
         let at = |mhz| Machine { pace_mhz: vec![(0, None), (3, mhz)], ..Machine::default() };
-        let [_, gate, _] = judge(at(Some(2000.0)), at(Some(2099.0)));
+        let [_, gate, ..] = judge(at(Some(2000.0)), at(Some(2099.0)));
         assert_eq!(outcome(&gate), (true, false));
-        let [_, gate, _] = judge(at(Some(2000.0)), at(Some(1800.0)));
+        let [_, gate, ..] = judge(at(Some(2000.0)), at(Some(1800.0)));
         assert_eq!(outcome(&gate), (true, true));
         assert_eq!(gate.detail, "processor 3 from 2000 to 1800 MHz");
-        let [_, gate, _] = judge(at(None), at(Some(1800.0)));
+        let [_, gate, ..] = judge(at(None), at(Some(1800.0)));
         assert!(gate.ok && !gate.warning && gate.detail.starts_with("unknown"));
     }
 
@@ -141,20 +175,28 @@ mod tests {
             pages_in,
             ..Machine::default()
         };
-        let [.., gate] = judge(at(Some(0), Some(5)), at(Some(0), Some(5)));
+        let [_, _, gate, _] = judge(at(Some(0), Some(5)), at(Some(0), Some(5)));
         assert_eq!(outcome(&gate), (true, false));
-        let [.., gate] = judge(at(Some(0), Some(5)), at(Some(64), Some(5)));
+        let [_, _, gate, _] = judge(at(Some(0), Some(5)), at(Some(64), Some(5)));
         assert_eq!(outcome(&gate), (false, false));
         assert_eq!(gate.detail, "in swap at an end of the window: 64 KiB of replica 1");
-        let [.., gate] = judge(at(Some(0), Some(5)), at(Some(0), Some(8)));
+        let [_, _, gate, _] = judge(at(Some(0), Some(5)), at(Some(0), Some(8)));
         assert_eq!(outcome(&gate), (true, true));
-        let [.., gate] = judge(at(None, None), at(None, None));
+        let [_, _, gate, _] = judge(at(None, None), at(None, None));
         assert!(gate.ok && gate.detail.starts_with("unknown"), "{}", gate.detail);
     }
 
     #[test]
     fn virtual_time_is_not_disturbed() {
-        assert!(all(&Edges::default(), true).iter().all(|gate| gate.ok && !gate.warning));
-        assert!(all(&Edges::default(), false).iter().all(|gate| gate.detail.contains("unknown")));
+        assert!(
+            all(&Edges::default(), MEMORY_BYTES_MAX, true)
+                .iter()
+                .all(|gate| gate.ok && !gate.warning)
+        );
+        assert!(
+            all(&Edges::default(), MEMORY_BYTES_MAX, false)
+                .iter()
+                .all(|gate| gate.detail.contains("unknown"))
+        );
     }
 }

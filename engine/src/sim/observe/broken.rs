@@ -46,7 +46,11 @@ fn bit_of<M: Wire>(input: &Input<M>) -> u32 {
             1 << bytes[0]
         }
         Input::Installed { .. } => 1,
-        Input::Started | Input::Requests(_) | Input::Reads(_) | Input::Timeout => 0,
+        Input::Started
+        | Input::Requests(_)
+        | Input::Reads(_)
+        | Input::Timeout
+        | Input::Change(_) => 0,
     }
 }
 
@@ -116,6 +120,10 @@ fn as_from<M>(other: ReplicaId, input: Input<M>) -> Input<M> {
     match input {
         Input::Message { message, payload, .. } => Input::Message { from: other, message, payload },
         Input::Installed { applied, .. } => Input::Installed { from: other, applied },
-        Input::Started | Input::Requests(_) | Input::Reads(_) | Input::Timeout => input,
+        Input::Started
+        | Input::Requests(_)
+        | Input::Reads(_)
+        | Input::Timeout
+        | Input::Change(_) => input,
     }
 }

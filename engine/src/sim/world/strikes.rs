@@ -1,6 +1,7 @@
 //! What goes wrong in a world: faults strike and come to an end.
 
 use synod_protocols::protocol::{Protocol, Role};
+use synod_protocols::types::ReplicaId;
 
 use super::super::plan::Action;
 use super::{Event, Fault, Process, Target, World};
@@ -9,6 +10,15 @@ impl<P: Protocol> World<P> {
     /// Who leads the first group.
     pub(crate) fn leader(&self) -> Option<usize> {
         (0..self.replicas()).find(|&machine| self.leads(machine))
+    }
+
+    /// Whether a replica votes, as far as the leaders of all groups know.
+    pub(crate) fn votes(&self, replica: usize) -> bool {
+        let id = ReplicaId(u8::try_from(replica).expect("few"));
+        (0..self.plan.groups).all(|group| {
+            let mut leaders = self.nodes(group).filter(|node| node.role() == Role::Leader);
+            leaders.any(|leader| leader.voters().is_some_and(|voters| voters.contains(id)))
+        })
     }
 
     fn leads(&self, machine: usize) -> bool {
@@ -43,6 +53,10 @@ impl<P: Protocol> World<P> {
         }
         let kind = Action::ALL.iter().position(|&action| action == fault.action);
         self.tally.faults[kind.expect("listed")] += 1;
+        let id = ReplicaId(u8::try_from(replica).expect("few"));
+        if let Some(change) = fault.action.change(id) {
+            return self.change(change);
+        }
         for machine in machines {
             self.harm(fault.action, machine);
         }
@@ -56,17 +70,8 @@ impl<P: Protocol> World<P> {
     }
 
     pub(super) fn harm(&mut self, action: Action, number: usize) {
-        match action {
-            Action::Crash | Action::Wipe | Action::Rot | Action::Misdirect => self.end(number),
-            Action::Pause
-            | Action::SlowProcessor
-            | Action::SlowDisk
-            | Action::FailDisk
-            | Action::FillDisk
-            | Action::Isolate
-            | Action::Deafen
-            | Action::Mute
-            | Action::Separate => {}
+        if action == Action::Crash || action.forgets() {
+            self.end(number);
         }
         let operations = self.random.below(20);
         let machine = &mut self.machines[number];
@@ -80,9 +85,16 @@ impl<P: Protocol> World<P> {
                 machine.disk.wipe();
                 machine.tainted = true;
             }
-            Action::Rot => machine.tainted = machine.disk.rot(&mut self.random),
-            Action::Misdirect => machine.tainted = machine.disk.misdirect(&mut self.random),
-            Action::Crash | Action::Isolate | Action::Deafen | Action::Mute | Action::Separate => {}
+            Action::Rot => machine.tainted |= machine.disk.rot(&mut self.random),
+            Action::Misdirect => machine.tainted |= machine.disk.misdirect(&mut self.random),
+            Action::Crash
+            | Action::Isolate
+            | Action::Deafen
+            | Action::Mute
+            | Action::Separate
+            | Action::Transfer
+            | Action::Add
+            | Action::Remove => {}
         }
     }
 
@@ -126,7 +138,13 @@ impl<P: Protocol> World<P> {
                 }
                 Action::SlowProcessor => machine.slow_processor -= 1,
                 Action::SlowDisk => machine.slow_disk -= 1,
-                Action::Isolate | Action::Deafen | Action::Mute | Action::Separate => {}
+                Action::Isolate
+                | Action::Deafen
+                | Action::Mute
+                | Action::Separate
+                | Action::Transfer
+                | Action::Add
+                | Action::Remove => {}
             }
         }
         for (from, to) in self.ways(action, replica) {
@@ -163,7 +181,10 @@ impl<P: Protocol> World<P> {
                 | Action::FillDisk
                 | Action::Wipe
                 | Action::Rot
-                | Action::Misdirect => {}
+                | Action::Misdirect
+                | Action::Transfer
+                | Action::Add
+                | Action::Remove => {}
             }
         }
         ways

@@ -1,4 +1,4 @@
-//! What one operation costs, as closed forms in the number of replicas: the tests hold the simulator
+//! What one operation costs, as closed forms in the number of replicas, or of resource managers: the tests hold the simulator
 //! and the engine against them, and the list of protocols shows them.
 
 use std::fmt;
@@ -10,8 +10,8 @@ pub(crate) enum Count {
     Fixed(u64),
     /// So many for each replica.
     Replicas(u64),
-    /// One for each replica, and so many more.
-    ReplicasAnd(u64),
+    /// So many for each replica, and the second more.
+    ReplicasAnd(u64, u64),
     /// So many for each replica but the one that coordinates.
     Others(u64),
     /// So many for each replica, less the second.
@@ -26,7 +26,7 @@ impl Count {
         match self {
             Fixed(count) => count,
             Replicas(count) => count * replicas,
-            ReplicasAnd(more) => replicas + more,
+            ReplicasAnd(count, more) => count * replicas + more,
             Others(count) => count * (replicas - 1),
             ReplicasLess(count, less) => count * replicas - less,
         }
@@ -37,7 +37,7 @@ impl Count {
         match self {
             Fixed(count) => Fixed(2 * count),
             Replicas(count) => Replicas(2 * count),
-            ReplicasAnd(_) => unreachable!("no messages are counted so"),
+            ReplicasAnd(count, more) => ReplicasAnd(2 * count, 2 * more),
             Others(count) => Others(2 * count),
             ReplicasLess(count, less) => ReplicasLess(2 * count, 2 * less),
         }
@@ -50,7 +50,8 @@ impl fmt::Display for Count {
             Fixed(count) => write!(f, "{count}"),
             Replicas(1) => write!(f, "N"),
             Replicas(count) => write!(f, "{count}N"),
-            ReplicasAnd(more) => write!(f, "N + {more}"),
+            ReplicasAnd(1, more) => write!(f, "N + {more}"),
+            ReplicasAnd(count, more) => write!(f, "{count}N + {more}"),
             Others(1) => write!(f, "N - 1"),
             Others(count) => write!(f, "{count}(N - 1)"),
             ReplicasLess(count, less) => write!(f, "{count}N - {less}"),
@@ -104,13 +105,13 @@ const ONE_READ: Cost = Cost { writes: Fixed(0), ..ONE_WRITE };
 /// A coordinator asks all others to prepare, and tells them the outcome; all write, and it twice (Gray
 /// and Lamport 2006, Figure 4, with the transaction manager at the first resource manager).
 const TWO_PHASE_COMMIT: Cost =
-    Cost { messages: Others(3), delays: Fixed(4), writes: ReplicasAnd(1), by_leader: false };
+    Cost { messages: Others(3), delays: Fixed(4), writes: ReplicasAnd(1, 1), by_leader: false };
 /// The votes go to F + 1 acceptors, F = 1 of them at other replicas, which write them down and tell the
 /// leader (the same figure, with acceptors at resource managers): N(F + 3) - 3.
 const PAXOS_COMMIT: Cost = Cost {
     messages: ReplicasLess(4, 3),
     delays: Fixed(5),
-    writes: ReplicasAnd(2),
+    writes: ReplicasAnd(1, 2),
     by_leader: false,
 };
 /// Acceptors tell all resource managers themselves: (N - 1)(2F + 3). Those know the outcome one delay
@@ -118,8 +119,19 @@ const PAXOS_COMMIT: Cost = Cost {
 const FASTER_PAXOS_COMMIT: Cost = Cost { messages: Others(5), ..PAXOS_COMMIT };
 /// Both with F = 2.
 const PAXOS_COMMIT_OF_TWO: Cost =
-    Cost { messages: ReplicasLess(5, 3), writes: ReplicasAnd(3), ..PAXOS_COMMIT };
+    Cost { messages: ReplicasLess(5, 3), writes: ReplicasAnd(1, 3), ..PAXOS_COMMIT };
 const FASTER_PAXOS_COMMIT_OF_TWO: Cost = Cost { messages: Others(7), ..PAXOS_COMMIT_OF_TWO };
+/// The same with N resource managers apart from the transaction manager, which is where the client asks: N
+/// messages to prepare, N votes, and N outcomes. The figure has 3N - 1, as one manager begins there
+/// and votes with the message that asks for the commit.
+const TWO_PHASE_COMMIT_APART: Cost = Cost { messages: Replicas(3), ..TWO_PHASE_COMMIT };
+/// With 2F + 1 acceptors apart from the managers, the leader one of them, and F = 1: N messages to prepare,
+/// N(F + 1) votes, F acceptors that tell the leader, and N outcomes, which is N(F + 3) + F; the figure has
+/// one less again.
+const PAXOS_COMMIT_APART: Cost = Cost { messages: ReplicasAnd(4, 1), ..PAXOS_COMMIT };
+/// Acceptors tell all managers, and the leader for the sake of its client: N(2F + 3) + F. In the figure
+/// nobody waits at the leader, and one manager begins: N(2F + 3) - 1.
+const FASTER_PAXOS_COMMIT_APART: Cost = Cost { messages: ReplicasAnd(5, 1), ..PAXOS_COMMIT };
 const ALONE: Cost =
     Cost { messages: Fixed(0), delays: Fixed(2), writes: Fixed(1), by_leader: true };
 
@@ -167,7 +179,9 @@ pub(crate) const FORMS: &[Form] = &[
     form("quorum", "get", ONE_READ),
     Form { with: "query: false, read_repair: false", ..form("quorum", "put", ONE_WRITE) },
     form("two_phase_commit", "transaction", TWO_PHASE_COMMIT),
+    form("two_phase_commit", "transfer", TWO_PHASE_COMMIT),
     form("paxos_commit", "transaction", PAXOS_COMMIT),
+    form("paxos_commit", "transfer", PAXOS_COMMIT),
     Form { with: "faults: 0", ..form("paxos_commit", "transaction", TWO_PHASE_COMMIT) },
     Form { with: "faster: true", ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT) },
     Form {
@@ -180,4 +194,19 @@ pub(crate) const FORMS: &[Form] = &[
         replicas_min: 5,
         ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT_OF_TWO)
     },
+];
+
+/// Forms in the number of resource managers, which are apart from so many replicas that coordinate or accept
+/// and hold no key (Gray and Lamport 2006, Figure 4, without co-location).
+pub(crate) const APART: &[(u64, Form)] = &[
+    (1, form("two_phase_commit", "transaction", TWO_PHASE_COMMIT_APART)),
+    (1, Form { with: "faults: 0", ..form("paxos_commit", "transaction", TWO_PHASE_COMMIT_APART) }),
+    (3, form("paxos_commit", "transaction", PAXOS_COMMIT_APART)),
+    (
+        3,
+        Form {
+            with: "faster: true",
+            ..form("paxos_commit", "transaction", FASTER_PAXOS_COMMIT_APART)
+        },
+    ),
 ];

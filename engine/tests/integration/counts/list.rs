@@ -10,7 +10,7 @@ use synod_workloads::{
     load_file,
 };
 
-use super::forms::{FORMS, Form};
+use super::forms::{APART, FORMS, Form};
 
 /// Replicas of the clusters whose promises are told.
 const REPLICAS: u8 = 3;
@@ -36,6 +36,11 @@ the work goes round. Each form is held against the simulator for 3 to 9 replicas
 for 3.
 
 Gets go through the log like puts, if `reads` is not set, and cost the same where they are not named.
+";
+
+const BEFORE_APART: &str = "
+There a transaction has a key of each replica. With N resource managers apart from who coordinates, and from
+who accepts (`synod count paxos_commit --operations transaction --replicas 6 --managers 3`):
 ";
 
 const BEFORE_STAGES: &str = "
@@ -125,6 +130,8 @@ fn list(catalog: &Catalog) -> String {
         table(&promises, protocols.iter().map(promise)),
         BEFORE_COSTS.to_owned(),
         table(&costs, FORMS.iter().map(cost)),
+        BEFORE_APART.to_owned(),
+        table(&costs[..5], APART.iter().map(|(_, form)| cost(form)[..5].to_vec())),
         "\n## Parameters\n".to_owned(),
         table(&known, protocols.iter().map(parameters)),
         BEFORE_STAGES.to_owned(),

@@ -1,8 +1,9 @@
 //! What broken leaders, acceptors and resource managers of Paxos Commit make of their messages.
 
-use synod_protocols::paxos_commit::Message;
+use synod_protocols::paxos_commit::{Message, PaxosCommit};
+use synod_protocols::protocol::{Config, Protocol};
 use synod_protocols::transactions::Record;
-use synod_protocols::types::{Ballot, ReplicaId};
+use synod_protocols::types::{Ballot, ReplicaId, Replicas};
 use synod_protocols::wire::Wire;
 
 use super::Mail;
@@ -30,6 +31,10 @@ pub(super) fn misread(
             let abort = with([].into()).saying(&Message::Abort { leader: mail.peer, round });
             vec![mail, abort]
         }
+        (
+            Mutation::CommitsWhatAborts,
+            Message::Commit { leader, round } | Message::Abort { leader, round },
+        ) => vec![with(all_commit()).saying(&Message::Commit { leader, round })],
         (Mutation::AbortsSome, Message::Commit { .. }) => {
             vec![with(without_the_first(&mail.payload.shared))]
         }
@@ -78,6 +83,32 @@ pub(super) fn misread(
         }
         _ => vec![mail],
     }
+}
+
+/// A manager's vote that no locks were taken for, to the first acceptors of a round: what was read goes to
+/// the leader only.
+pub(super) fn prepared_without_locks(
+    mail: &Mail,
+    vote: &[u8],
+    managers: Replicas,
+    config: &Config,
+) -> Vec<Mail> {
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    let Message::Prepare { round, closed_before } = message else { return Vec::new() };
+    let (leader, finished_before) = (mail.peer, 0);
+    let prepared = Message::Prepared { leader, round, managers, closed_before, finished_before };
+    let faults = PaxosCommit::PARAMETERS.iter().position(|known| known.name == "faults");
+    let faults = config.parameters[faults.expect("it is one")];
+    let acceptors = (0..=usize::try_from(faults).expect("a few")).map(|place| {
+        let index = (leader.index() + place) % config.replicas;
+        ReplicaId(u8::try_from(index).expect("a few"))
+    });
+    let said = acceptors.map(|peer| {
+        let shared = if peer == leader { vote.into() } else { vote[..16].into() };
+        let payload = Bytes { shared, commands: 0 };
+        Mail { peer, payload, ..mail.clone() }.saying(&prepared)
+    });
+    said.collect()
 }
 
 /// The highest ballot of a round that an acceptor has promised.

@@ -33,7 +33,9 @@ fn apply(register: Register, operation: &Operation) -> Option<Register> {
                 && observed != expected
                 && register.is_absent == (outcome == Outcome::Absent),
         ),
-        (Kind::Add | Kind::Transaction, _) => unreachable!("counters have their own"),
+        (Kind::Add | Kind::Transaction | Kind::Transfer, _) => {
+            unreachable!("counters have their own")
+        }
     }
 }
 

@@ -205,7 +205,9 @@ pub(super) fn said(operations: &[Operation], mutant: Option<Mutant>) -> Said {
             assert!(mutant.is_some() || (1..=6).contains(&operations.len()), "{violation}");
             Said::Breaks(*rule)
         }
-        Err(Finding::Undecidable(_) | Finding::NotUnique) => Said::Undecidable,
+        Err(Finding::Undecidable(_) | Finding::NotUnique | Finding::OfAccounts) => {
+            Said::Undecidable
+        }
     }
 }
 

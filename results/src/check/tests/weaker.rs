@@ -21,7 +21,7 @@ fn judge(
     match run_weaker(operations, promise, u64::MAX, Broken { mutant }).unwrap().1 {
         Ok(staleness) => Ok(staleness),
         Err(Finding::Violation(violation)) => Err(Some(violation.rule)),
-        Err(Finding::Undecidable(_) | Finding::NotUnique) => Err(None),
+        Err(Finding::Undecidable(_) | Finding::NotUnique | Finding::OfAccounts) => Err(None),
     }
 }
 

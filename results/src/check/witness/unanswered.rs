@@ -69,7 +69,7 @@ impl Unanswered {
 
     pub(super) fn take(&mut self, operation: &Operation) {
         match operation.kind {
-            Kind::Get | Kind::Transaction => {}
+            Kind::Get | Kind::Transaction | Kind::Transfer => {}
             Kind::Put | Kind::Delete | Kind::CompareAndSwap => {
                 self.writes.push((*operation, false));
             }
