@@ -466,6 +466,7 @@ fn enlist(
         parameters: protocol.parameters.clone(),
         id: u8::try_from(id).expect("few replicas"),
         replicas: u8::try_from(placed.replicas.len()).expect("few replicas"),
+        observers: workload.cluster.observers,
         founding: true,
         cluster,
         key,

@@ -20,7 +20,7 @@ mod state;
 use std::fmt;
 
 use synod_protocols::command::{self, CommandLimits};
-use synod_protocols::protocol::{Change, Config, Doubt, Input, Protocol, Role};
+use synod_protocols::protocol::{Change, Config, Doubt, Hints, Input, Protocol, Role};
 use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Time};
 use synod_protocols::wire::Wire;
 
@@ -253,10 +253,13 @@ impl<P: Protocol, I: Io> Node<P, I> {
     /// What the replica has counted so far.
     pub fn counters(&self) -> Counters {
         let Doubt { ended, total_ns, longest_ns, .. } = self.protocol.doubt();
+        let Hints { taken, handed_off, .. } = self.protocol.hints();
         Counters {
             doubts: ended,
             doubt_ns: total_ns,
             doubt_ns_max: longest_ns,
+            hints: taken,
+            handoffs: handed_off,
             ..self.body.counters
         }
     }
@@ -291,9 +294,10 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.state.is_whole().then(|| self.body.state.next())
     }
 
-    /// Whether the outcome of everything that this replica has voted on is known to it.
+    /// Whether the outcome of everything that this replica has voted on is known to it, and it keeps
+    /// nothing for others.
     pub fn is_certain(&self) -> bool {
-        self.protocol.doubt().open == 0
+        self.protocol.doubt().open == 0 && self.protocol.hints().kept == 0
     }
 
     /// A checksum of the table. Visits every key.

@@ -163,6 +163,7 @@ impl Visit for Describe {
                     .with(OperationSet::READ_MODIFY_WRITE),
             },
             replicas: 1..=u8::try_from(REPLICAS_MAX).expect("few"),
+            observers: P::OBSERVERS,
             changes: P::CHANGES,
             validate: validate::<P>,
         }

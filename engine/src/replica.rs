@@ -221,6 +221,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>, nonces: Key) -> 
             window: enlist.window,
             retain_bytes: enlist.retain_bytes,
             parameters,
+            observers: usize::from(enlist.observers),
             lost: false,
         },
         cluster: enlist.cluster,

@@ -41,6 +41,7 @@ fn group<P: Protocol>(parameters: &[u64]) -> (Vec<P>, World<P>) {
                 window,
                 retain_bytes,
                 parameters: all,
+                observers: 0,
                 lost: false,
             })
         })

@@ -24,6 +24,9 @@ pub struct Config {
     pub id: ReplicaId,
     /// The number of replicas in the group, `1..=REPLICAS_MAX`.
     pub replicas: usize,
+    /// How many of them, the last ones, follow and have no vote; fewer than there are replicas. Zero for
+    /// protocols without [`Protocol::OBSERVERS`].
+    pub observers: usize,
     /// Batches in flight at most, at least 1.
     pub window: usize,
     /// Bytes of agreed batches that a replica keeps for those who lag behind.
@@ -36,7 +39,7 @@ pub struct Config {
 }
 
 /// Parameters that a protocol has at most.
-pub const PARAMETERS_MAX: usize = 8;
+pub const PARAMETERS_MAX: usize = 9;
 
 /// One knob of a protocol, as the workload file shows it.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +206,9 @@ pub trait Protocol: Sized {
     /// Replicas that it can use; a larger cluster runs it on so many.
     const REPLICAS_MAX: usize = REPLICAS_MAX;
 
+    /// Whether it knows replicas that follow and have no vote ([`Config::observers`]).
+    const OBSERVERS: bool = false;
+
     /// What replicas say to each other, at most 64 bytes encoded. Command bytes travel beside it.
     type Message: Wire + Copy + Debug;
     /// One fact that must survive a crash: a promise, an accepted slot.
@@ -265,6 +271,11 @@ pub trait Protocol: Sized {
         Doubt::default()
     }
 
+    /// What this replica keeps for others. Protocols with hinted handoff (Dynamo) have such writes.
+    fn hints(&self) -> Hints {
+        Hints::default()
+    }
+
     /// Who votes by the last configuration that is committed as far as this replica knows; `None` if
     /// that never changes.
     fn voters(&self) -> Option<Replicas> {
@@ -288,12 +299,23 @@ pub struct Doubt {
     pub longest_ns: u64,
 }
 
+/// Writes that a replica took in the place of another, which was not there, until that one has them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Hints {
+    /// Kept now.
+    pub kept: usize,
+    /// Taken in this life, or read back at its start.
+    pub taken: u64,
+    /// Handed off to whom they were meant for in this life, and dropped.
+    pub handed_off: u64,
+}
+
 /// What a replica is in its group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// Takes requests and decides their order.
     Leader,
-    /// Follows a leader.
+    /// Follows a leader, with a vote or without.
     Follower,
     /// Trying to become the leader.
     Candidate,

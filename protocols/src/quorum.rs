@@ -5,20 +5,28 @@
 //! writes a higher one, as there. DeCandia et al., *Dynamo: Amazon's Highly Available Key-value Store*
 //! (SOSP 2007), sections 4.5 and 5: without `query` a write asks nobody; its version is a timestamp
 //! of its coordinator's clock, and the last one wins. After a get that found replicas behind, the
-//! coordinator waits a little for the rest and updates them (`read_repair`).
+//! coordinator waits a little for the rest and updates them (`read_repair`). With `copies` only so many
+//! replicas hold a key, the first ones on a ring (section 4.3); whoever is asked coordinates. With
+//! `sloppy` quorums others stand in for replicas that do not answer in time, and keep what they take
+//! with a hint until it can be handed off (section 4.6; `quorum/handoff.rs`).
 //!
 //! **Promises**, with N for all votes: if R + W > N, with `query`, linearizability of each register,
 //! as long as gets write back what they found at less than a write quorum (`write_back`, from ABD);
 //! without, regularity: two gets one after the other may see a new value and then an old one. If R + W
-//! is not more than N, or without `query`, only what Dynamo promises: a get returns something that was
-//! written. Gifford's version numbers need 2 W > N besides, lest two writers choose the same; here
+//! is not more than N, or without `query`, or with `sloppy`, only what Dynamo promises: a get returns
+//! something that was written. N is then `copies`, and a sloppy quorum need not have a replica in common
+//! with another. Sloppy writes go on after their answer until each of the key's replicas has them or
+//! another one stands in for it; so all come to hold the newest value, and with `read_repair` also where
+//! a coordinator crashed halfway. Gifford's version numbers need 2 W > N besides, lest two writers choose the same; here
 //! versions are tags that name their writer. **Assumes** crash-recovery replicas that keep what was
 //! synced, and no clock but for that last order of writes. It is not a state machine: no
 //! compare-and-swap, no add, and a put that is sent twice is two writes.
 //!
 //! What the papers leave open or have and this has not: transactions and locks (Gifford), vector
-//! clocks with values that clients merge, sloppy quorums with hinted handoff, Merkle trees (Dynamo).
-//! A replica that missed a write gets it by a read repair, a write back or the next write of the key.
+//! clocks with values that clients merge, Merkle trees, and gossip about who is there (Dynamo): here a
+//! replica is there if it answers within `retry`. A replica that missed a write gets it by a read repair,
+//! a write back, a hint or the next write of the key. A hint is lost with the disk of who keeps it, and a
+//! replica that lost its own may miss what is handed from one to another while it asks them.
 //! How a coordinator that restarts makes its tags, and how a replica that lost its disk gets its
 //! registers back, is in `registers/coordinator.rs`; a write that needs the votes of one replica
 //! alone is lost with its disk.
@@ -27,8 +35,8 @@ use alloc::vec::Vec;
 
 use crate::command::{Commands, Op};
 use crate::protocol::{
-    Config, Conflict, Consistency, Context, Default as DefaultValue, Input, Parameter, Protocol,
-    Reads, Register, Role, Service, Unit,
+    Config, Conflict, Consistency, Context, Default as DefaultValue, Hints as HintCounts, Input,
+    Parameter, Protocol, Reads, Register, Role, Service, Unit,
 };
 use crate::registers::coordinator::Coordinator;
 use crate::registers::items::{Answer, Entry, QueryItem};
@@ -38,9 +46,14 @@ use crate::types::{Payload, ReplicaId, Replicas, Tag, Time};
 use crate::wire_enum;
 
 mod clock;
+mod handoff;
+mod hints;
+pub mod ring;
 pub mod votes;
 
 use clock::Clock;
+use hints::Hints;
+use ring::Ring;
 use votes::Quorums;
 
 wire_enum! {
@@ -75,6 +88,30 @@ wire_enum! {
         Recovery = 6 {},
         /// Read repair: what the payload says is newer than what the receiver answered.
         Repair = 7 {},
+        /// Asks to keep what the payload says for a replica that does not answer.
+        HintedWrite = 8 {
+            /// The coordinator's name for this round.
+            round: u64,
+            /// That replica.
+            meant_for: ReplicaId,
+        },
+        /// It is kept.
+        HintedAck = 9 {
+            /// The round answered.
+            round: u64,
+            /// For whom.
+            meant_for: ReplicaId,
+        },
+        /// What the payload says was kept for the receiver.
+        Handoff = 10 {
+            /// The sender's number for this batch of hints.
+            batch: u64,
+        },
+        /// It is stored.
+        HandoffAck = 11 {
+            /// The batch answered.
+            batch: u64,
+        },
     }
 }
 
@@ -91,6 +128,9 @@ enum Phase {
     Inquiry,
     /// A write writes.
     Write,
+    /// A write that is answered, with sloppy quorums, waits for the rest of the replicas, to let others
+    /// stand in for those that do not answer.
+    Spread,
 }
 
 impl Phase {
@@ -98,7 +138,7 @@ impl Phase {
     fn message(self, round: u64) -> Message {
         match self {
             Self::Read | Self::Inquiry => Message::Read { round },
-            Self::Write | Self::WriteBack => Message::Write { round },
+            Self::Write | Self::WriteBack | Self::Spread => Message::Write { round },
             Self::Repair => unreachable!("whoever has not answered was asked before"),
         }
     }
@@ -108,7 +148,7 @@ impl Phase {
     }
 
     const fn takes_acks(self) -> bool {
-        matches!(self, Self::Write | Self::WriteBack)
+        matches!(self, Self::Write | Self::WriteBack | Self::Spread)
     }
 
     /// Whether clients wait for it: for a get, or for a write.
@@ -119,6 +159,11 @@ impl Phase {
     const fn is_write(self) -> bool {
         matches!(self, Self::Inquiry | Self::Write)
     }
+
+    /// Whether nobody waits for it.
+    const fn is_kindness(self) -> bool {
+        matches!(self, Self::Repair | Self::Spread)
+    }
 }
 
 /// One replica: every one stores, and coordinates the requests that it gets.
@@ -126,16 +171,20 @@ impl Phase {
 pub struct Quorum {
     id: ReplicaId,
     everyone: Replicas,
-    window: usize,
+    /// Rounds of gets, and of writes, that clients may wait for.
+    rounds_max: usize,
     retry_ns: u64,
+    ring: Ring,
     quorums: Quorums,
+    sloppy: bool,
     read_repair: bool,
     write_back: bool,
     query: bool,
     clock: Clock,
     coordinator: Coordinator,
     rounds: Rounds<Phase>,
-    /// Batches of gets, and of writes, for which clients wait.
+    hints: Hints,
+    /// Rounds of gets, and of writes, for which clients wait.
     gets_open: usize,
     writes_open: usize,
     /// When to ask again for registers that were lost.
@@ -150,12 +199,14 @@ const VOTES: usize = 3;
 const QUERY: usize = 4;
 const WRITE_BACK: usize = 5;
 const READ_REPAIR: usize = 6;
+const COPIES: usize = 7;
+const SLOPPY: usize = 8;
 
 /// Room for what one round says of a batch, from the start.
 const SCRATCH_BYTES: usize = 64 << 10;
 
-const fn flag(name: &'static str, doc: &'static str) -> Parameter {
-    let (unit, default) = (Unit::Flag, DefaultValue::Fixed(1));
+const fn flag(name: &'static str, default: bool, doc: &'static str) -> Parameter {
+    let (unit, default) = (Unit::Flag, DefaultValue::Fixed(default as u64));
     Parameter { name, unit, default, minimum: 0, maximum: 1, doc }
 }
 
@@ -166,7 +217,7 @@ const fn count(name: &'static str, maximum: u64, doc: &'static str) -> Parameter
 
 fn quorums(replicas: usize, parameters: &[u64]) -> Result<Quorums, Conflict> {
     let (read, write) = (parameters[READ_QUORUM], parameters[WRITE_QUORUM]);
-    Quorums::read(replicas, read, write, parameters[VOTES])
+    Quorums::read(replicas, read, write, parameters[VOTES], parameters[COPIES])
 }
 
 impl Protocol for Quorum {
@@ -176,8 +227,8 @@ impl Protocol for Quorum {
     const PAPER: &'static str = "\
         Gifford, *Weighted Voting for Replicated Data* (SOSP 1979); DeCandia et al., \
         *Dynamo* (SOSP 2007)";
-    const FAULT_MODEL: &'static str =
-        "crash-recovery; goes on while a read and a write quorum can talk to a coordinator";
+    const FAULT_MODEL: &'static str = "crash-recovery; goes on while a read and a write quorum of a key's replicas, or with `sloppy` of \
+         any, can talk to a coordinator";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "retry",
@@ -190,9 +241,15 @@ impl Protocol for Quorum {
         count("read_quorum", 81, "Votes that a read needs; 0 is a majority."),
         count("write_quorum", 81, "Votes that a write needs; 0 is a majority."),
         count("votes", 999_999_999, "A digit for each replica, such as 211; 0 is one vote each."),
-        flag("query", "Writes ask a read quorum for the version; else their clock is it (Dynamo)."),
-        flag("write_back", "Gets write back what they found at less than a write quorum."),
-        flag("read_repair", "After a get its coordinator updates replicas that were behind."),
+        flag(
+            "query",
+            true,
+            "Writes ask a read quorum for the version; else their clock is it (Dynamo).",
+        ),
+        flag("write_back", true, "Gets write back what they found at less than a write quorum."),
+        flag("read_repair", true, "After a get its coordinator updates replicas that were behind."),
+        count("copies", 9, "Replicas that hold a key (Dynamo's N), with one vote each; 0 is all."),
+        flag("sloppy", false, "Others stand in for a key's replicas that do not answer in time."),
     ];
     const SERVICE: Service = Service::Registers;
     const REPAIRS: bool = true;
@@ -201,12 +258,21 @@ impl Protocol for Quorum {
     type Record = Record;
 
     fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict> {
-        quorums(replicas, parameters).map(drop)
+        quorums(replicas, parameters)?;
+        if parameters[SLOPPY] == 1 && Ring::new(replicas, parameters[COPIES]).lists() == 1 {
+            return Err(Conflict {
+                parameter: "sloppy",
+                rule: "needs replicas that do not hold a key, to stand in for those that do",
+                instead: "write copies less than cluster.replicas, such as copies: 3 of 5",
+            });
+        }
+        Ok(())
     }
 
     fn consistency(replicas: usize, parameters: &[u64]) -> Consistency {
         let meet = quorums(replicas, parameters).is_ok_and(|quorums| quorums.meet());
-        match (meet && parameters[QUERY] == 1, parameters[WRITE_BACK] == 1) {
+        let atomic = meet && parameters[QUERY] == 1 && parameters[SLOPPY] == 0;
+        match (atomic, parameters[WRITE_BACK] == 1) {
             (true, true) => Consistency::Linearizable,
             (true, false) => Consistency::Regular,
             (false, _) => Consistency::Eventual,
@@ -219,20 +285,26 @@ impl Protocol for Quorum {
 
     fn new(config: &Config) -> Self {
         let retry_ns = config.parameters[RETRY];
-        // For each batch of gets and of writes that clients wait for, and some that repair.
-        let places = 3 * config.window;
+        let ring = Ring::new(config.replicas, config.parameters[COPIES]);
+        // A batch becomes a round for each preference list.
+        let rounds_max = config.window.max(ring.lists());
+        // For each round of gets and of writes that clients wait for, and some that nobody waits for.
+        let places = 3 * rounds_max;
         Self {
             id: config.id,
             everyone: Replicas::first(config.replicas),
-            window: config.window,
+            rounds_max,
             retry_ns,
+            ring,
             quorums: quorums(config.replicas, &config.parameters).expect("they were validated"),
+            sloppy: config.parameters[SLOPPY] == 1,
             read_repair: config.parameters[READ_REPAIR] == 1,
             write_back: config.parameters[WRITE_BACK] == 1,
             query: config.parameters[QUERY] == 1,
             clock: Clock::new(),
             coordinator: Coordinator::new(config),
             rounds: Rounds::new(places, config.replicas, retry_ns),
+            hints: Hints::new(retry_ns),
             gets_open: 0,
             writes_open: 0,
             recover_at: Time::NEVER,
@@ -241,7 +313,12 @@ impl Protocol for Quorum {
     }
 
     fn replay<C: Context<Self>>(&mut self, record: Record, payload: Payload, cx: &mut C) {
-        registers::replay(record, payload, &mut self.coordinator, cx);
+        if let Record::Hinted { meant_for } = record {
+            self.keep_hints(meant_for, payload, cx);
+            self.hints.wake_by(Time(0));
+        } else {
+            registers::replay(record, payload, &mut self.coordinator, cx);
+        }
     }
 
     fn step<C: Context<Self>>(&mut self, input: Input<Message>, cx: &mut C) {
@@ -250,28 +327,31 @@ impl Protocol for Quorum {
             Input::Started => {
                 let life = self.coordinator.begin_life(cx);
                 cx.send(self.id, Message::Ready { life }, Payload::EMPTY);
+                self.hints.rest(cx.now());
                 self.ask_for_registers(cx);
             }
             Input::Requests(batch) | Input::Reads(batch) if is_lost => cx.redirect(batch, None),
-            Input::Requests(batch) if self.query => self.ask_versions(Phase::Inquiry, batch, cx),
-            Input::Requests(batch) => self.write_now(batch, cx),
-            Input::Reads(gets) => self.ask_versions(Phase::Read, gets, cx),
-            Input::Message { from, message, payload } => match message {
-                // What it acknowledged and what it knew is lost: it must not be counted.
-                Message::Read { .. } | Message::Write { .. } | Message::Recovery {} if is_lost => {}
-                Message::Read { round } => self.on_read(from, round, payload, cx),
-                Message::ReadAnswer { round } => self.on_read_answer(from, round, payload, cx),
-                Message::Write { round } => {
-                    store(payload, cx);
-                    cx.send(from, Message::WriteAck { round }, Payload::EMPTY);
-                }
-                Message::WriteAck { round } => self.on_write_ack(from, round, cx),
-                Message::Ready { life } => self.coordinator.note_durable(life),
-                Message::Recovery {} => cx.send_snapshot(from),
-                Message::Repair {} => store(payload, cx),
-            },
+            Input::Requests(batch) if self.query => {
+                self.divide(batch, cx, |self_, part, cx| {
+                    self_.ask_versions(Phase::Inquiry, part, cx);
+                });
+            }
+            Input::Requests(batch) => self.divide(batch, cx, Self::write_now),
+            Input::Reads(gets) => {
+                self.divide(gets, cx, |self_, part, cx| self_.ask_versions(Phase::Read, part, cx));
+            }
+            Input::Message { from, message, payload } => {
+                self.on_message(from, message, payload, cx)
+            }
             Input::Timeout if is_lost => self.ask_for_registers(cx),
-            Input::Timeout => self.ask_again(cx),
+            Input::Timeout => {
+                if cx.now() >= self.rounds.retry_at() {
+                    self.ask_again(cx);
+                }
+                if cx.now() >= self.hints.retry_at() {
+                    self.hand_off_all(cx);
+                }
+            }
             Input::Change(_) => unreachable!("nobody asks for what cannot be changed"),
             Input::Installed { from, .. } => {
                 if is_lost && !self.coordinator.take_in(from, cx) {
@@ -282,29 +362,35 @@ impl Protocol for Quorum {
     }
 
     fn deadline(&self) -> Time {
-        if self.coordinator.is_lost() { self.recover_at } else { self.rounds.retry_at() }
+        if self.coordinator.is_lost() {
+            self.recover_at
+        } else {
+            self.rounds.retry_at().min(self.hints.retry_at())
+        }
     }
 
     fn room(&self) -> usize {
-        if self.coordinator.is_ready() { self.window - self.writes_open } else { 0 }
+        self.room_beside(self.writes_open)
     }
 
     fn reads_room(&self) -> usize {
-        if self.coordinator.is_ready() { self.window - self.gets_open } else { 0 }
+        self.room_beside(self.gets_open)
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
         self.coordinator.checkpoint(cx);
+        self.checkpoint_hints(cx);
     }
 
     fn check(&self) {
         self.rounds.check();
+        self.hints.check(self.id);
         let count =
             |is: fn(Phase) -> bool| self.rounds.iter().filter(|&(phase, _)| is(phase)).count();
         assert_eq!(count(Phase::is_get), self.gets_open);
         assert_eq!(count(Phase::is_write), self.writes_open);
-        assert!(self.gets_open <= self.window);
-        assert!(self.writes_open <= self.window);
+        assert!(self.gets_open <= self.rounds_max);
+        assert!(self.writes_open <= self.rounds_max);
         for (phase, round) in self.rounds.iter() {
             let votes = self.quorums.votes.of(round.answered);
             match phase {
@@ -312,7 +398,12 @@ impl Protocol for Quorum {
                 Phase::Write | Phase::WriteBack => assert!(votes < self.quorums.write),
                 Phase::Repair => {
                     assert!(votes >= self.quorums.read);
-                    assert_ne!(round.answered, self.everyone);
+                    assert_ne!(round.answered, round.participants);
+                }
+                Phase::Spread => {
+                    assert!(self.sloppy);
+                    assert!(votes >= self.quorums.write);
+                    assert_ne!(round.answered, round.participants);
                 }
             }
             for (answer, replica) in round.answers.iter().zip((0..).map(ReplicaId)) {
@@ -326,6 +417,10 @@ impl Protocol for Quorum {
         !self.coordinator.is_lost()
     }
 
+    fn hints(&self) -> HintCounts {
+        self.hints.counts()
+    }
+
     fn role(&self) -> Role {
         Role::Peer
     }
@@ -337,9 +432,92 @@ fn store<C: Context<Quorum>>(entries: Payload, cx: &mut C) {
     cx.append(Record::Written {}, entries);
 }
 
+impl Quorum {
+    fn on_message<C: Context<Self>>(
+        &mut self,
+        from: ReplicaId,
+        message: Message,
+        payload: Payload,
+        cx: &mut C,
+    ) {
+        match message {
+            // What it acknowledged and what it knew is lost: it must not be counted.
+            Message::Read { .. }
+            | Message::Write { .. }
+            | Message::HintedWrite { .. }
+            | Message::Handoff { .. }
+            | Message::Recovery {}
+                if self.coordinator.is_lost() => {}
+            Message::Read { round } => self.on_read(from, round, payload, cx),
+            Message::ReadAnswer { round } => self.on_read_answer(from, round, payload, cx),
+            Message::Write { round } => {
+                store(payload, cx);
+                cx.send(from, Message::WriteAck { round }, Payload::EMPTY);
+            }
+            Message::WriteAck { round } => self.on_write_ack(from, round, cx),
+            Message::Ready { life } => self.coordinator.note_durable(life),
+            Message::Recovery {} => {
+                self.store_hints(cx);
+                cx.send_snapshot(from);
+            }
+            Message::Repair {} => store(payload, cx),
+            Message::HintedWrite { round, meant_for } => {
+                self.on_hinted_write(from, round, meant_for, payload, cx);
+            }
+            Message::HintedAck { round, meant_for } => {
+                self.on_hinted_ack(from, round, meant_for, cx);
+            }
+            Message::Handoff { batch } => {
+                store(payload, cx);
+                cx.send(from, Message::HandoffAck { batch }, Payload::EMPTY);
+            }
+            Message::HandoffAck { batch } => self.on_handoff_ack(from, batch, cx),
+        }
+    }
+
+    /// Batches that may come beside so many open rounds: each may become a round for each list.
+    fn room_beside(&self, open: usize) -> usize {
+        if self.coordinator.is_ready() { (self.rounds_max - open) / self.ring.lists() } else { 0 }
+    }
+
+    /// Begins a round for the commands of each preference list: all replicas of a round are asked the
+    /// same.
+    fn divide<C: Context<Self>>(
+        &mut self,
+        batch: Payload,
+        cx: &mut C,
+        begin: impl Fn(&mut Self, Payload, &mut C),
+    ) {
+        if self.ring.lists() == 1 {
+            return begin(self, batch, cx);
+        }
+        for list in 0..self.ring.lists() {
+            self.scratch.clear();
+            let mut commands = 0;
+            for command in Commands::new(cx.bytes(batch)) {
+                if self.ring.list_of(command.key) == list {
+                    command.encode(&mut self.scratch);
+                    commands += 1;
+                }
+            }
+            if commands > 0 {
+                let part = Payload { commands, ..cx.store(&self.scratch) };
+                begin(self, part, cx);
+                cx.release(part);
+            }
+        }
+    }
+
+    /// The preference list of a round's batch.
+    fn list_of_batch<C: Context<Self>>(&self, batch: Payload, cx: &C) -> usize {
+        let first = Commands::new(cx.bytes(batch)).next().expect("a batch has commands");
+        self.ring.list_of(first.key)
+    }
+}
+
 // The coordinator of gets and writes.
 impl Quorum {
-    /// Asks all replicas for the versions of a batch's keys; for those of gets with the values.
+    /// Asks all that hold a batch's keys for the versions; for those of gets with the values.
     fn ask_versions<C: Context<Self>>(&mut self, phase: Phase, batch: Payload, cx: &mut C) {
         self.scratch.clear();
         for command in Commands::new(cx.bytes(batch)) {
@@ -368,14 +546,19 @@ impl Quorum {
     fn begin<C: Context<Self>>(&mut self, phase: Phase, batch: Payload, cx: &mut C) {
         let question = cx.store(&self.scratch);
         let place = self.rounds.free_place().unwrap_or_else(|| {
-            // A repair is a kindness: it does with what has come so far.
-            let place = self.rounds.oldest(Phase::Repair).expect("there is room");
-            self.repair(place, cx);
+            let place = self.rounds.oldest(Phase::is_kindness).expect("there is room");
+            if self.rounds[place].phase == Some(Phase::Repair) {
+                // It does with what has come so far.
+                self.repair(place, cx);
+            } else {
+                self.close(place, cx);
+            }
             place
         });
         cx.retain(batch);
         let life = self.coordinator.life();
         self.rounds.begin(place, life, phase, batch, question, cx.now());
+        self.rounds[place].participants = self.holders(batch, cx);
         self.gets_open += usize::from(phase.is_get());
         self.writes_open += usize::from(phase.is_write());
         self.rounds.ask(place, Phase::message, cx);
@@ -394,7 +577,7 @@ impl Quorum {
         let round = &mut self.rounds[place];
         round.answers[from.index()] = answer;
         if round.phase == Some(Phase::Repair) {
-            if round.answered == self.everyone {
+            if round.answered == round.participants {
                 self.repair(place, cx);
             }
         } else if self.quorums.votes.of(round.answered) >= self.quorums.read {
@@ -411,6 +594,7 @@ impl Quorum {
         } else {
             self.choose_versions(place, cx);
         }
+        let holders = self.holders(self.rounds[place].batch, cx);
         let round = &mut self.rounds[place];
         if self.scratch.is_empty() {
             if !self.read_repair {
@@ -419,12 +603,13 @@ impl Quorum {
             }
             round.phase = Some(Phase::Repair);
             self.gets_open -= 1;
-            if round.answered == self.everyone {
+            if round.answered == round.participants {
                 self.repair(place, cx);
             }
             return;
         }
-        // What is written goes to all replicas, so there is nothing to repair.
+        // What is written goes to all that hold the keys, so there is nothing to repair.
+        round.participants = holders;
         round.release_answers(cx);
         cx.release(round.question);
         round.question = cx.store(&self.scratch);
@@ -475,11 +660,27 @@ impl Quorum {
 
     fn on_write_ack<C: Context<Self>>(&mut self, from: ReplicaId, round: u64, cx: &mut C) {
         let Some(place) = self.rounds.answered(round, from, Phase::takes_acks) else { return };
-        let round = &self.rounds[place];
-        if self.quorums.votes.of(round.answered) >= self.quorums.write {
+        self.note_written(place, cx);
+    }
+
+    /// One more of the replicas that a write is for has it, or another one in its place.
+    fn note_written<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
+        let round = &mut self.rounds[place];
+        let is_everywhere = round.answered == round.participants;
+        if round.phase != Some(Phase::Spread) {
+            if self.quorums.votes.of(round.answered) < self.quorums.write {
+                return;
+            }
             reply_to_written(round.batch, round.question, cx);
-            self.close(place, cx);
+            if self.sloppy && round.phase == Some(Phase::Write) && !is_everywhere {
+                round.phase = Some(Phase::Spread);
+                self.writes_open -= 1;
+                return;
+            }
+        } else if !is_everywhere {
+            return;
         }
+        self.close(place, cx);
     }
 
     fn close<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
@@ -490,14 +691,15 @@ impl Quorum {
         self.rounds.close(place, cx);
     }
 
-    /// Read repair: whoever answered with an old version gets the newest one.
+    /// Read repair: whoever holds a key and answered with an old version gets the newest one.
     fn repair<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
         let round = &self.rounds[place];
+        let strangers = self.everyone.without(self.holders(round.batch, cx));
         let mut behind = Replicas::NONE;
         let mut answers = Answers::of(round);
         for _ in 0..round.batch.commands {
             let (_, holders) = answers.newest(true, cx);
-            for replica in round.answered.without(holders).iter() {
+            for replica in round.answered.without(holders).without(strangers).iter() {
                 behind.insert(replica);
             }
         }
@@ -524,8 +726,14 @@ impl Quorum {
             match self.rounds.overdue(place, cx.now()) {
                 None => {}
                 Some(Phase::Repair) => self.repair(place, cx),
-                Some(Phase::Read | Phase::WriteBack | Phase::Inquiry | Phase::Write) => {
+                Some(phase) => {
+                    if self.sloppy && phase.takes_answers() {
+                        self.rounds[place].participants = self.everyone;
+                    }
                     self.rounds.ask(place, Phase::message, cx);
+                    if self.sloppy && phase.takes_acks() {
+                        self.offer_hints(place, cx);
+                    }
                 }
             }
         }
@@ -549,7 +757,9 @@ impl Quorum {
     ) {
         self.scratch.clear();
         for item in QueryItem::all(cx.bytes(question)) {
-            Answer::push(&cx.register(item.key), item.wants_value, &mut self.scratch);
+            let register = cx.register(item.key);
+            let hint = self.hints.newest(item.key).filter(|hint| hint.tag > register.tag);
+            Answer::push(&hint.unwrap_or(register), item.wants_value, &mut self.scratch);
         }
         let answer = cx.store(&self.scratch);
         // Held until what it tells is durable: a reader relies on it.

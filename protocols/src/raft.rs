@@ -307,7 +307,6 @@ const PRE_VOTE: usize = 2;
 const CHECK_QUORUM: usize = 3;
 const READS: usize = 4;
 const CLOCK_DRIFT: usize = 5;
-const LEARNERS: usize = 6;
 
 impl Protocol for Raft {
     const NAME: &'static str = "raft";
@@ -368,35 +367,21 @@ impl Protocol for Raft {
             doc: "For a lease: how much faster or slower than real time a clock may run, in parts \
                   of a million.",
         },
-        Parameter {
-            name: "learners",
-            unit: Unit::Count,
-            default: DefaultValue::Fixed(0),
-            minimum: 0,
-            maximum: REPLICAS_MAX as u64 - 1,
-            doc: "How many replicas, the last ones, do not vote at first: they are only sent the log.",
-        },
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
+    const OBSERVERS: bool = true;
     const CHANGES: bool = true;
 
     type Message = Message;
     type Record = Record;
 
-    fn validate(replicas: usize, parameters: &[u64]) -> Result<(), Conflict> {
+    fn validate(_replicas: usize, parameters: &[u64]) -> Result<(), Conflict> {
         if parameters[ELECTION_TIMEOUT] <= 2 * parameters[HEARTBEAT] {
             return Err(Conflict {
                 parameter: "election_timeout",
                 rule: "must be more than twice the heartbeat, or live leaders are deposed",
                 instead: "raise it, or lower heartbeat",
-            });
-        }
-        if parameters[LEARNERS] >= replicas as u64 {
-            return Err(Conflict {
-                parameter: "learners",
-                rule: "must be fewer than the replicas, of which one has to vote",
-                instead: "lower it, or raise cluster.replicas",
             });
         }
         if Way::of(parameters[READS]) != Way::Lease {
@@ -430,7 +415,7 @@ impl Protocol for Raft {
 
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
-        let learners = usize::try_from(config.parameters[LEARNERS]).expect("a few");
+        let voters = config.replicas.checked_sub(config.observers).expect("observers are replicas");
         Self {
             id: config.id,
             replicas: config.replicas,
@@ -444,7 +429,7 @@ impl Protocol for Raft {
             voted_for: None,
             leader: None,
             log: Log::new(config.retain_bytes),
-            configurations: Configurations::new(Replicas::first(config.replicas - learners)),
+            configurations: Configurations::new(Replicas::first(voters)),
             stored: Slot(0),
             canvassing: false,
             transferred: false,

@@ -8,7 +8,7 @@
 
 use crate::command::{Command, Commands, Op, Status};
 use crate::protocol::{Context, Protocol};
-use crate::types::Payload;
+use crate::types::{Payload, ReplicaId};
 use crate::wire_enum;
 
 pub mod coordinator;
@@ -30,6 +30,11 @@ wire_enum! {
         Written = 2 {},
         /// This replica once lost its lives and its registers, and got those back.
         Recovered = 3 {},
+        /// Hinted handoff: registers that are kept for another replica; they are the payload.
+        Hinted = 4 {
+            /// Whom they are meant for.
+            meant_for: ReplicaId,
+        },
     }
 }
 
@@ -44,6 +49,7 @@ pub fn replay<P: Protocol, C: Context<P>>(
         Record::Life { life } => coordinator.lived(life),
         Record::Written {} => write_entries(payload, cx),
         Record::Recovered {} => coordinator.had_recovered(),
+        Record::Hinted { .. } => unreachable!("who keeps hints takes them in itself"),
     }
 }
 

@@ -16,7 +16,7 @@
 //!
 //! * *Zxids.* A transaction is one batch. Its zxid is the epoch and the slot; slots go on across epochs,
 //!   which orders transactions as the paper's counters that begin anew in each epoch do.
-//! * *Epochs.* A leader chooses the smallest epoch above all it hears of that is its own, `e mod N`. No
+//! * *Epochs.* A leader chooses the smallest epoch above all it hears of that is its own, `e mod N`, of N voters. No
 //!   two leaders ever open the same, and none opens one twice: its own promise is on disk before it
 //!   proposes the epoch to others. So a follower may promise the same epoch again.
 //! * *Histories in messages.* `AckE` names the history (`current_epoch`, end) and `NewLeader` does not
@@ -30,6 +30,7 @@
 //!   up to some proposal then, and fetches the few that were made before its `AckLd` came.
 //! * *A follower that has promised a later epoch* than the leader's cannot follow it. The leader steps
 //!   down when it hears of that, and opens one above.
+//! * *Observers.* The paper has none, ZooKeeper does: [`observers`].
 //! * *Votes.* Of equal histories that of the smallest id wins, so that runs are alike.
 //! * *Commits.* In the paper a message each: three for each transaction and follower. With
 //!   `piggyback_commits` a commit rides on the next proposal and on pings, which makes two.
@@ -38,13 +39,14 @@
 mod broadcast;
 mod discovery;
 mod election;
+mod observers;
 mod reads;
 mod replay;
 mod synchronization;
 
 use self::reads::Way;
 use crate::acks::Acks;
-use crate::catch_up::CatchUp;
+use crate::catch_up::{CatchUp, Early};
 use crate::log::{LOG_SLOTS, Log};
 use crate::protocol::{
     Config, Conflict, Consistency, Context, Default as DefaultValue, Input, Parameter, Protocol,
@@ -178,6 +180,15 @@ wire_enum! {
             /// The first slot that the leader had not proposed.
             zxid: Slot,
         },
+        /// To an observer: a transaction that is committed; the batch travels beside it.
+        Inform = 16 {
+            /// The epoch.
+            epoch: Reign,
+            /// The slot of the transaction.
+            zxid: Slot,
+            /// The epoch in which it was proposed.
+            proposed_in: Reign,
+        },
     }
 }
 
@@ -267,6 +278,8 @@ struct Source {
 pub struct Zab {
     id: ReplicaId,
     replicas: usize,
+    /// The first so many have a vote; the others are observers.
+    voters: usize,
     quorum: usize,
     window: usize,
     heartbeat_ns: u64,
@@ -303,6 +316,8 @@ pub struct Zab {
     histories: [Option<History>; REPLICAS_MAX],
     /// Leader, phases 2 and 3: who has how much of the history.
     acks: Acks,
+    /// Leader, phase 3: observers that have the epoch's history.
+    observers: Replicas,
     /// Leader: who was heard since `resign_at` was set.
     heard: Replicas,
     /// Leader: when to step down unless a majority is heard.
@@ -336,8 +351,7 @@ impl Protocol for Zab {
     const PAPER: &'static str = "\
         Junqueira, Reed and Serafini, *Zab: High-performance broadcast for primary-backup \
         systems* (DSN 2011)";
-    const FAULT_MODEL: &'static str =
-        "crash-recovery; goes on while a majority can talk to each other and to a leader";
+    const FAULT_MODEL: &'static str = "crash-recovery; goes on while a majority of those that vote can talk to each other and to a leader";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "heartbeat",
@@ -375,6 +389,7 @@ impl Protocol for Zab {
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = false;
+    const OBSERVERS: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -407,10 +422,13 @@ impl Protocol for Zab {
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
         assert!(!config.lost, "a replica that has lost its promises cannot come back");
+        let voters = config.replicas.checked_sub(config.observers).expect("observers are replicas");
+        assert!(voters > 0, "somebody votes");
         Self {
             id: config.id,
             replicas: config.replicas,
-            quorum: config.replicas / 2 + 1,
+            voters,
+            quorum: voters / 2 + 1,
             window: config.window,
             heartbeat_ns: config.parameters[HEARTBEAT],
             election_timeout_ns: config.parameters[ELECTION_TIMEOUT],
@@ -431,6 +449,7 @@ impl Protocol for Zab {
             latest_accepted: Reign::ZERO,
             histories: [None; REPLICAS_MAX],
             acks: Acks::NONE,
+            observers: Replicas::NONE,
             heard: Replicas::NONE,
             resign_at: Time::NEVER,
             source: None,
@@ -500,6 +519,13 @@ impl Protocol for Zab {
             assert!(self.source.is_none());
             assert_eq!(self.leader, Some(self.owner_of(self.current_epoch)));
         }
+        let voters = Replicas::first(self.voters);
+        assert!(self.acks.present().without(voters).is_empty(), "observers are not counted");
+        assert!(self.followers.without(voters).is_empty());
+        assert!(self.observers.iter().all(|observer| self.is_observer(observer)));
+        if self.is_observer(self.id) {
+            assert_ne!(self.leader, Some(self.id), "an observer does not lead");
+        }
         if self.leads() {
             assert_eq!(self.epoch, Some(self.current_epoch));
             assert!(self.acks.furthest() <= self.log.end());
@@ -562,6 +588,9 @@ impl Zab {
             }
             Message::Sync { epoch, id } => self.on_sync(from, epoch, id, cx),
             Message::Synced { epoch, id, zxid } => self.on_synced(from, epoch, id, zxid),
+            Message::Inform { epoch, zxid, proposed_in } => {
+                self.on_inform(from, epoch, Early { slot: zxid, reign: proposed_in, batch }, cx);
+            }
         }
     }
 
@@ -603,17 +632,18 @@ impl Zab {
 
     /// Whose epoch it is.
     fn owner_of(&self, epoch: Reign) -> ReplicaId {
-        let place = u8::try_from(epoch.0 % self.replicas as u64).expect("replicas are few");
+        let place = u8::try_from(epoch.0 % self.voters as u64).expect("replicas are few");
         ReplicaId(place)
     }
 
-    fn everyone(&self) -> impl Iterator<Item = ReplicaId> + use<> {
-        Replicas::first(self.replicas).iter()
+    /// All that have a vote.
+    fn electorate(&self) -> impl Iterator<Item = ReplicaId> + use<> {
+        Replicas::first(self.voters).iter()
     }
 
     fn others(&self) -> impl Iterator<Item = ReplicaId> + use<> {
         let id = self.id;
-        self.everyone().filter(move |&replica| replica != id)
+        Replicas::first(self.replicas).iter().filter(move |&replica| replica != id)
     }
 
     /// Waits for a sign of the leader: longer with each election that led to nothing.

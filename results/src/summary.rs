@@ -356,6 +356,12 @@ pub struct Counters {
     /// How long it was for the worst since the replicas started, in nanoseconds.
     #[serde(default)]
     pub doubt_ns_max: u64,
+    /// Writes that a replica took in the place of another, which was not there.
+    #[serde(default)]
+    pub hints: u64,
+    /// Those that were handed off to it afterwards.
+    #[serde(default)]
+    pub handoffs: u64,
 }
 
 /// A figure that nothing on this machine can beat, beside the protocol's.

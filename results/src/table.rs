@@ -49,10 +49,11 @@ pub(crate) const ROWS: [Row; 11] = [
 
 /// Rows that only some results have: of real runs the memory of the largest replica; of transfers between
 /// accounts, those that were carried out and those that were refused; of protocols that vote on what others
-/// decide, how long they held locks without knowing the outcome; of loads that go by the clock, the latency
+/// decide, how long they held locks without knowing the outcome; of those that let others stand in, what they took and
+/// handed off; of loads that go by the clock, the latency
 /// without the time in which an operation waited for a client that could send it; of protocols that order
 /// batches, the parts of the mean.
-const MORE_ROWS: [Row; 10] = [
+const MORE_ROWS: [Row; 12] = [
     Row {
         name: "memory",
         figure: |r| r.resident_bytes_max.map(|bytes| bytes as f64),
@@ -65,6 +66,12 @@ const MORE_ROWS: [Row; 10] = [
         name: "  longest",
         figure: |r| (r.counters.doubts > 0).then_some(r.counters.doubt_ns_max as f64),
         print: units::nanoseconds,
+    },
+    Row { name: "hints taken", figure: hints, print: units::figure },
+    Row {
+        name: "  handed off",
+        figure: |r| hints(r).map(|_| r.counters.handoffs as f64),
+        print: units::figure,
     },
     Row {
         name: "p99 once sent",
@@ -112,6 +119,10 @@ fn aborts_per_second(result: &ProtocolResult) -> Option<f64> {
 fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
     let counters = &result.counters;
     (counters.doubts > 0).then(|| counters.doubt_ns as f64 / counters.doubts as f64)
+}
+
+fn hints(result: &ProtocolResult) -> Option<f64> {
+    (result.counters.hints > 0).then_some(result.counters.hints as f64)
 }
 
 /// How near the protocol came to its first limit, that of throughput.

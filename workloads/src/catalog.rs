@@ -34,6 +34,8 @@ pub struct ProtocolSpec {
     pub operations: OperationSet,
     /// The replica counts that it runs with.
     pub replicas: RangeInclusive<u8>,
+    /// Whether some of them may follow without a vote.
+    pub observers: bool,
     /// Whether its leader and its voters are changed when an administrator asks.
     pub changes: bool,
     /// Judges the parameters together, in catalog order, once each is within its own range.

@@ -34,6 +34,7 @@ pub(crate) fn check(
     let mut checker = Checker { workload, settings, report };
     checker.transport();
     checker.placement();
+    checker.voters();
     checker.sizes();
     checker.batches();
     checker.links();
@@ -42,6 +43,7 @@ pub(crate) fn check(
     for (choice, resolved) in settings.choices.iter().zip(&workload.protocols) {
         let protocol = &catalog.protocols[choice.index];
         checker.replicas(choice, protocol);
+        checker.observers(protocol);
         checker.operations(protocol);
         checker.parameters(choice, protocol, &resolved.parameters);
     }
@@ -200,6 +202,34 @@ impl Checker<'_> {
         } else {
             self.report.add(choice.name_place, &choice.path, found, rule, instead);
         }
+    }
+
+    fn voters(&mut self) {
+        let (replicas, observers) =
+            (self.workload.cluster.replicas, self.workload.cluster.observers);
+        if observers < replicas || !self.settings.sound(&["cluster.observers", "cluster.replicas"])
+        {
+            return;
+        }
+        self.fault(
+            &["cluster.observers", "cluster.replicas"],
+            format!("found {observers} observers of {replicas} replicas"),
+            "must leave a replica that votes".into(),
+            format!("write at most `observers: {}`, or more replicas", replicas - 1),
+        );
+    }
+
+    fn observers(&mut self, protocol: &ProtocolSpec) {
+        let observers = self.workload.cluster.observers;
+        if observers == 0 || protocol.observers || !self.settings.sound(&["cluster.observers"]) {
+            return;
+        }
+        self.fault(
+            &["cluster.observers"],
+            format!("found {observers} observers"),
+            format!("{} has none: each of its replicas votes", protocol.name),
+            format!("write `observers: 0`, or leave {} out", protocol.name),
+        );
     }
 
     fn operations(&mut self, protocol: &ProtocolSpec) {

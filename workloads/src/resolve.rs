@@ -38,6 +38,7 @@ pub(crate) fn resolve(settings: &Settings, path: &Path, catalog: &Catalog) -> Wo
 fn cluster(settings: &Settings) -> Cluster {
     Cluster {
         replicas: settings.narrow("cluster.replicas"),
+        observers: settings.narrow("cluster.observers"),
         cores: settings.narrow("cluster.cores"),
         transport: choice(settings, "cluster.transport"),
         durability: choice(settings, "cluster.durability"),

@@ -79,6 +79,7 @@ fn cluster(cluster: &Cluster) -> Value {
     let data = cluster.data.as_ref().map(|data| data.to_string_lossy());
     mapping([
         ("replicas", cluster.replicas.into()),
+        ("observers", cluster.observers.into()),
         ("cores", cluster.cores.into()),
         ("transport", text(cluster.transport.name())),
         ("durability", text(cluster.durability.name())),

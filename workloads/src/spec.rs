@@ -39,6 +39,8 @@ pub struct Workload {
 pub struct Cluster {
     /// Replicas in each group, 1 to 9.
     pub replicas: u8,
+    /// How many of them, the last ones, have no vote, 0 to 8.
+    pub observers: u8,
     /// Independent groups, one core of every replica each, 1 to 64.
     pub cores: u16,
     /// What carries the messages.

@@ -106,6 +106,7 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
             replicas,
             window: 64,
             retain_bytes: 1 << 20,
+            observers: 0,
             lost: false,
             parameters,
         },

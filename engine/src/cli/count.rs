@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Replicas of the cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     replicas: u8,
+    /// How many of them, the last ones, follow and have no vote.
+    #[arg(long, default_value_t = 0)]
+    observers: u8,
     /// Resource managers of a transaction, by default all replicas: so many, the last ones, hold all keys, and
     /// the first, which coordinates, holds none if they are fewer.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -31,7 +34,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn count(arguments: &Arguments) -> ExitCode {
-    let Arguments { protocol, with, replicas, managers, operations, simulated } = arguments;
+    let Arguments { protocol, with, replicas, observers, managers, operations, simulated } =
+        arguments;
     let managers = managers.unwrap_or(*replicas);
     if managers > *replicas {
         let error = format!("{managers} managers are more than {replicas} replicas");
@@ -45,6 +49,7 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
                 protocol,
                 parameters: with,
                 replicas: *replicas,
+                observers: *observers,
                 managers,
                 operation,
                 simulated: virtually,
@@ -62,7 +67,9 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
         }
     }
     let header = ["operation", "on the", "messages", "delays", "forced writes"];
-    println!("{protocol}, {replicas} replicas, one operation at a time");
+    let without_vote =
+        if *observers > 0 { format!(", {observers} of them observers") } else { String::new() };
+    println!("{protocol}, {replicas} replicas{without_vote}, one operation at a time");
     print!("{}", grid(header.map(str::to_owned).to_vec(), rows.into_iter()));
     println!(
         "\nMessages are those between replicas; delays count the way from the client and back."

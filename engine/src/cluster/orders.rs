@@ -25,6 +25,8 @@ pub struct Enlist {
     pub id: u8,
     /// How many there are.
     pub replicas: u8,
+    /// How many of them, the last ones, have no vote.
+    pub observers: u8,
     /// Whether it starts for the first time: later a replica without a log has lost it.
     pub founding: bool,
     /// The run's cluster.
@@ -81,9 +83,14 @@ impl Enlist {
     /// # Errors
     /// A sentence: which do not.
     pub fn check(&self) -> Result<(), String> {
-        let Self { parameters, id, replicas, listen, processors, .. } = self;
+        let Self { parameters, id, replicas, observers, listen, processors, .. } = self;
         if usize::from(*replicas) > REPLICAS_MAX || id >= replicas {
             return Err(format!("there is no replica {id} of {replicas}"));
+        }
+        if observers >= replicas {
+            return Err(format!(
+                "{observers} observers of {replicas} replicas leave nobody to vote"
+            ));
         }
         if parameters.len() > PARAMETERS_MAX {
             let count = parameters.len();

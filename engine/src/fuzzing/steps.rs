@@ -122,6 +122,7 @@ impl<P: Protocol> World<P> {
             window: WINDOW,
             retain_bytes: 256,
             parameters,
+            observers: 0,
             lost: false,
         };
         let ids = 0..u8::try_from(replicas).expect("few");

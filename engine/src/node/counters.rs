@@ -50,6 +50,10 @@ pub struct Counters {
     pub doubt_ns: u64,
     /// How long it was for the worst.
     pub doubt_ns_max: u64,
+    /// Writes that were taken in the place of another replica.
+    pub hints: u64,
+    /// Those that were handed off to it.
+    pub handoffs: u64,
     /// Connections that this side closed, by reason.
     pub rejected: Rejected,
 }
@@ -143,6 +147,8 @@ impl Counters {
         }
         self.doubt_ns += other.doubt_ns;
         self.doubt_ns_max = self.doubt_ns_max.max(other.doubt_ns_max);
+        self.hints += other.hints;
+        self.handoffs += other.handoffs;
         self.rejected.add(&other.rejected);
     }
 }

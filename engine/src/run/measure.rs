@@ -131,6 +131,8 @@ fn usage(observed: &Observed<'_>) -> Usage {
             total.agreed_ns += count(|status| status.counters.agreed_ns);
             total.doubts += count(|status| status.counters.doubts);
             total.doubt_ns += count(|status| status.counters.doubt_ns);
+            total.hints += count(|status| status.counters.hints);
+            total.handoffs += count(|status| status.counters.handoffs);
             let measured = samples.iter().filter(|status| status.at_ns <= until_ns);
             let longest_ns = measured.map(|status| status.counters.doubt_ns_max).max();
             total.doubt_ns_max = total.doubt_ns_max.max(longest_ns.unwrap_or(0));

@@ -68,7 +68,7 @@ pub struct Totals {
 }
 
 /// States that a campaign must reach to be worth something.
-pub const RARE: [&str; 12] = [
+pub const RARE: [&str; 13] = [
     "leader elected again",
     "voters changed",
     "snapshot installed from a peer",
@@ -81,10 +81,11 @@ pub const RARE: [&str; 12] = [
     "frame lost",
     "frame doubled",
     "bytes held back by a partition",
+    "hint handed off",
 ];
 
 fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
-    let Counters { repeated, busy, .. } = tally.counters;
+    let Counters { repeated, busy, handoffs, .. } = tally.counters;
     [
         seen.elections > 1,
         seen.changes > 0,
@@ -98,6 +99,7 @@ fn reached(tally: &Tally, seen: &Seen) -> [bool; RARE.len()] {
         tally.traffic.lost > 0,
         tally.traffic.doubled > 0,
         tally.traffic.held > 0,
+        handoffs > 0,
     ]
 }
 

@@ -15,8 +15,8 @@ use std::fmt;
 
 use synod_protocols::command::Status;
 use synod_protocols::protocol::{
-    Config, Conflict, Consistency, Context, Doubt, Input, Parameter, Protocol, Reads, Register,
-    Role, Service,
+    Config, Conflict, Consistency, Context, Doubt, Hints, Input, Parameter, Protocol, Reads,
+    Register, Role, Service,
 };
 use synod_protocols::types::{Payload, ReplicaId, Replicas, Slot, Tag, Time};
 
@@ -164,6 +164,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const SERVICE: Service = P::SERVICE;
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
     const REPAIRS: bool = P::REPAIRS;
+    const OBSERVERS: bool = P::OBSERVERS;
     const CHANGES: bool = P::CHANGES;
 
     type Message = P::Message;
@@ -257,6 +258,10 @@ impl<P: Protocol> Protocol for Observed<P> {
 
     fn doubt(&self) -> Doubt {
         self.protocol.doubt()
+    }
+
+    fn hints(&self) -> Hints {
+        self.protocol.hints()
     }
 
     fn voters(&self) -> Option<Replicas> {

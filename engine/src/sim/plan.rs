@@ -35,6 +35,8 @@ pub struct Plan {
     pub groups: usize,
     /// Replicas in a group.
     pub replicas: u8,
+    /// How many of them, the last ones, have no vote.
+    pub observers: u8,
     /// The protocol's own parameters.
     pub parameters: [u64; PARAMETERS_MAX],
     /// Batches in flight.
@@ -316,6 +318,7 @@ impl Plan {
             seed,
             groups: 1,
             replicas,
+            observers: 0,
             parameters: draw_parameters::<P>(random, replicas),
             window: 1 << random.below(7),
             batch_ops_max: 1 << random.below(6),
@@ -365,7 +368,42 @@ impl Plan {
         };
         let plan =
             if chance(random, 30) { plan.slowed::<P>(pick(random, &[20, 50, 100])) } else { plan };
-        plan.aged().with_patience_for::<P>().changed::<P>().sometimes_a_bank::<P>()
+        plan.aged()
+            .with_patience_for::<P>()
+            .ringed::<P>()
+            .observed::<P>()
+            .changed::<P>()
+            .sometimes_a_bank::<P>()
+    }
+
+    /// Some clusters have observers. Where they may come to vote see [`Self::changed`].
+    fn observed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0b5e, Concern::World);
+        if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && chance(random, 40) {
+            self.observers =
+                1 + u8::try_from(random.below(u64::from(self.replicas) / 2)).expect("few");
+        }
+        self
+    }
+
+    /// Where keys may be held by some replicas only, they often are, with others to stand in.
+    fn ringed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x51099, Concern::World);
+        let has_copies = P::PARAMETERS.iter().any(|parameter| parameter.name == "copies");
+        if !has_copies || self.replicas == 1 || !chance(random, 40) {
+            return self;
+        }
+        let copies = 1 + random.below(u64::from(self.replicas) - 1);
+        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
+            match parameter.name {
+                "copies" => *place = copies,
+                "votes" => *place = 0,
+                "read_quorum" | "write_quorum" => *place = random.below(copies + 1),
+                "sloppy" => *place = u64::from(chance(random, 70)),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// In half of the runs an administrator changes who leads and who votes, if that can be; and some do
@@ -388,9 +426,8 @@ impl Plan {
             });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
-        let learners = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
-        if let Some(place) = learners.filter(|_| chance(random, 40)) {
-            self.parameters[place] = random.below(self.replicas.into());
+        if P::OBSERVERS && chance(random, 40) {
+            self.observers = u8::try_from(random.below(self.replicas.into())).expect("few");
         }
         self
     }
@@ -472,7 +509,9 @@ impl Plan {
     /// The largest of the protocol's quorums, or a majority.
     #[must_use]
     pub fn quorum_max<P: Protocol>(&self) -> usize {
-        self.quorums::<P>().max().unwrap_or_else(|| self.majority::<P>())
+        // Those without a vote may all be among those that are there.
+        let majority = || self.majority::<P>() + usize::from(self.observers);
+        self.quorums::<P>().max().unwrap_or_else(majority)
     }
 
     /// The smallest of the protocol's quorums, or a majority.
@@ -483,18 +522,23 @@ impl Plan {
 
     /// Replicas without which nothing goes on: all that hold keys of their own.
     fn majority<P: Protocol>(&self) -> usize {
-        let replicas = usize::from(self.replicas);
-        if P::SERVICE == Service::Transactions { replicas } else { replicas / 2 + 1 }
+        let voters = usize::from(self.replicas - self.observers);
+        if P::SERVICE == Service::Transactions { voters } else { voters / 2 + 1 }
     }
 
     /// A parameter that counts replicas is a quorum. Where replicas have votes, it counts those, and
-    /// 0 is a majority of them: then a quorum is as small as it can be, and as large as it must be.
+    /// 0 is a majority of them: then a quorum is as small as it can be, and as large as it must be. Where
+    /// some hold a key, all others may be there and of no use, but for sloppy quorums.
     fn quorums<P: Protocol>(&self) -> impl Iterator<Item = usize> {
         let replicas = usize::from(self.replicas);
-        let weighted = P::PARAMETERS.iter().position(|parameter| parameter.name == "votes");
-        let votes = weighted.map(|place| {
-            Votes::read(self.parameters[place], replicas).expect("the parameters fit together")
-        });
+        let value = |name| {
+            let place = P::PARAMETERS.iter().position(|parameter| parameter.name == name);
+            place.map(|place| self.parameters[place])
+        };
+        let votes = value("votes")
+            .map(|digits| Votes::read(digits, replicas).expect("the parameters fit together"));
+        let copies = value("copies").filter(|&copies| copies > 0);
+        let is_sloppy = value("sloppy") == Some(1);
         P::PARAMETERS
             .iter()
             .zip(self.parameters)
@@ -503,9 +547,13 @@ impl Plan {
             .flat_map(move |(_, value)| match votes {
                 None => [usize::try_from(value).expect("few"); 2],
                 Some(votes) => {
-                    let needed = if value == 0 { votes.total() / 2 + 1 } else { value };
+                    let total = copies.unwrap_or_else(|| votes.total());
+                    let needed = if value == 0 { total / 2 + 1 } else { value };
                     let (fewest, most) = votes.replicas(replicas, needed);
-                    [fewest, most]
+                    let useless = copies
+                        .filter(|_| !is_sloppy)
+                        .map_or(0, |copies| replicas - usize::try_from(copies).expect("few"));
+                    [fewest, most + useless]
                 }
             })
     }
@@ -535,6 +583,10 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
                 protocol::Default::Fixed(value) => value,
                 protocol::Default::Majority => u64::from(replicas / 2 + 1),
             };
+            if ["copies", "sloppy"].contains(&parameter.name) {
+                // They are drawn together, apart from all others.
+                continue;
+            }
             let other = match parameter.unit {
                 protocol::Unit::Duration => default / 4 + random.below(2 * default),
                 protocol::Unit::Count if parameter.name == "votes" => {
@@ -552,7 +604,7 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
             // Without random waits proposers may stop each other for ever, and progress is asked for.
             // Who votes at first is drawn with the changes of it.
             let drawn = match parameter.name {
-                "randomised_backoff" | "learners" => default,
+                "randomised_backoff" => default,
                 _ => drawn,
             };
             *place = drawn.clamp(parameter.minimum, parameter.maximum);

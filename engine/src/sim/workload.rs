@@ -31,6 +31,7 @@ pub fn plan_of(
         seed: workload.seed.wrapping_add(u64::from(repeat)),
         groups,
         replicas: u8::try_from(replicas).expect("few"),
+        observers: spec.observers,
         parameters,
         window: spec.window as usize,
         batch_ops_max: cluster::batch_ops_max(workload, protocol),

@@ -314,6 +314,7 @@ impl<P: Protocol> World<P> {
                 window: plan.window,
                 retain_bytes: plan.retain_bytes,
                 parameters: plan.parameters,
+                observers: usize::from(self.plan.observers),
                 lost: false,
             },
             cluster: plan.seed,

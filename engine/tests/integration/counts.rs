@@ -13,27 +13,33 @@ use synod::count::Question;
 
 use crate::support;
 
-/// Messages, delays and forced writes for so many replicas.
-fn expected(form: &Form, replicas: u64) -> [u64; 3] {
-    [form.cost.messages, form.cost.delays, form.cost.writes].map(|count| count.at(replicas))
-}
+/// Replicas that a cluster has at most.
+const REPLICAS_MAX: u64 = 9;
 
-fn simulated(replicas: u8) {
-    for form in FORMS.iter().filter(|form| form.replicas_min <= replicas.into()) {
+fn simulated(voters: u8) {
+    let is_possible = |form: &&Form| {
+        form.replicas_min <= voters.into() && u64::from(voters) + form.observers <= REPLICAS_MAX
+    };
+    for form in FORMS.iter().filter(is_possible) {
         let Form { protocol, with: parameters, operation, .. } = *form;
+        let observers = u8::try_from(form.observers).unwrap();
+        let replicas = voters + observers;
         let (managers, simulated) = (replicas, true);
-        let question = Question { protocol, parameters, replicas, managers, operation, simulated };
+        let question =
+            Question { protocol, parameters, replicas, observers, managers, operation, simulated };
         let counts = question.ask().unwrap();
         let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
-        assert_eq!(counts.whole(), Some(expected(form, replicas.into())), "{said}");
+        assert_eq!(counts.whole(), Some(form.at(voters.into())), "{said}");
     }
 }
 
 /// The command itself is asked, because replicas on the engine are processes of its own program.
 fn on_the_engine(form: &Form) {
-    let Form { protocol, with, operation, .. } = *form;
+    let Form { protocol, with, operation, observers, .. } = *form;
+    let [replicas, observers] = [3 + observers, observers].map(|count| count.to_string());
     let output = support::synod()
         .args(["count", protocol, "--with", with, "--operations", operation])
+        .args(["--replicas", &replicas, "--observers", &observers])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -41,7 +47,7 @@ fn on_the_engine(form: &Form) {
     let counts: Vec<u64> =
         row.split(|c: char| !c.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(counts, expected(form, 3), "{protocol} {operation}: {said}{error}");
+    assert_eq!(counts, form.at(3), "{protocol} {operation}: {said}{error}");
 }
 
 #[test]
@@ -52,9 +58,6 @@ fn simulated_operations_cost_what_papers_say() {
         }
     });
 }
-
-/// Replicas that a cluster has at most.
-const REPLICAS_MAX: u64 = 9;
 
 #[test]
 fn transactions_of_managers_apart_cost_what_papers_say() {
@@ -69,13 +72,14 @@ fn transactions_of_managers_apart_cost_what_papers_say() {
                         protocol,
                         parameters,
                         replicas,
+                        observers: 0,
                         managers: narrow,
                         operation,
                         simulated,
                     };
                     let counts = question.ask().unwrap();
                     let said = format!("{protocol} {parameters}, {managers} managers: {counts:?}");
-                    assert_eq!(counts.whole(), Some(expected(form, managers)), "{said}");
+                    assert_eq!(counts.whole(), Some(form.at(managers)), "{said}");
                 }
             });
         }

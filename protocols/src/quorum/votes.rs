@@ -70,14 +70,37 @@ pub struct Quorums {
     pub read: u64,
     /// Votes that a write needs.
     pub write: u64,
+    /// The votes of all replicas that hold a key.
+    pub total: u64,
 }
 
 impl Quorums {
-    /// Quorums as parameters write them, where 0 is a majority of the votes.
+    /// Quorums as parameters write them, where 0 is a majority of the votes. If `copies` is not 0, so
+    /// many replicas hold a key, with one vote each.
     ///
     /// # Errors
     /// The rule that is broken.
-    pub fn read(replicas: usize, read: u64, write: u64, votes: u64) -> Result<Self, Conflict> {
+    pub fn read(
+        replicas: usize,
+        read: u64,
+        write: u64,
+        votes: u64,
+        copies: u64,
+    ) -> Result<Self, Conflict> {
+        if copies > replicas as u64 {
+            return Err(Conflict {
+                parameter: "copies",
+                rule: "must not be more than cluster.replicas",
+                instead: "lower it, or write 0, and every replica holds every key",
+            });
+        }
+        if copies > 0 && votes > 0 {
+            return Err(Conflict {
+                parameter: "votes",
+                rule: "must be 0 if copies are set: those who hold a key have one vote each",
+                instead: "remove one of the two",
+            });
+        }
         let Some(votes) = Votes::read(votes, replicas) else {
             return Err(Conflict {
                 parameter: "votes",
@@ -85,23 +108,24 @@ impl Quorums {
                 instead: "write as many digits as replicas, such as 211 for three, or 0",
             });
         };
+        let total = if copies == 0 { votes.total() } else { copies };
         for (parameter, needed) in [("read_quorum", read), ("write_quorum", write)] {
-            if needed > votes.total() {
+            if needed > total {
                 return Err(Conflict {
                     parameter,
-                    rule: "must not be more than the votes of all replicas together",
-                    instead: "lower it, or give replicas more votes",
+                    rule: "must not be more than the votes of all replicas of a key together",
+                    instead: "lower it, or give replicas more votes, or keys more copies",
                 });
             }
         }
-        let or_majority = |needed| if needed == 0 { votes.total() / 2 + 1 } else { needed };
-        Ok(Self { votes, read: or_majority(read), write: or_majority(write) })
+        let or_majority = |needed| if needed == 0 { total / 2 + 1 } else { needed };
+        Ok(Self { votes, read: or_majority(read), write: or_majority(write), total })
     }
 
     /// Whether each read quorum has a replica in common with each write quorum.
     #[must_use]
     pub fn meet(&self) -> bool {
-        self.read + self.write > self.votes.total()
+        self.read + self.write > self.total
     }
 }
 
@@ -135,22 +159,36 @@ mod tests {
             (211, 2, 2, false),
             (0, 1, 2, false),
         ] {
-            let quorums = Quorums::read(3, read, write, votes).expect("they are possible");
+            let quorums = Quorums::read(3, read, write, votes, 0).expect("they are possible");
             assert_eq!(quorums.meet(), meet, "{votes} {read} {write}");
         }
-        let defaults = Quorums::read(3, 0, 0, 311).expect("they are possible");
+        let defaults = Quorums::read(3, 0, 0, 311, 0).expect("they are possible");
         assert_eq!((defaults.read, defaults.write), (3, 3));
     }
 
     #[test]
     fn quorums_of_more_than_all_votes_cannot_be() {
         let parameter = |read, write, votes| {
-            Quorums::read(3, read, write, votes).err().map(|conflict| conflict.parameter)
+            Quorums::read(3, read, write, votes, 0).err().map(|conflict| conflict.parameter)
         };
         assert_eq!(parameter(4, 1, 0), Some("read_quorum"));
         assert_eq!(parameter(1, 5, 211), Some("write_quorum"));
         assert_eq!(parameter(1, 1, 21), Some("votes"));
         assert_eq!(parameter(4, 4, 211), None);
+    }
+
+    #[test]
+    fn quorums_of_copies_are_of_those_who_hold_a_key() {
+        let quorums = Quorums::read(5, 0, 0, 0, 3).expect("they are possible");
+        assert_eq!((quorums.read, quorums.write, quorums.meet()), (2, 2, true));
+        let meet = |read, write| Quorums::read(5, read, write, 0, 3).is_ok_and(|q| q.meet());
+        assert_eq!([meet(1, 2), meet(1, 3)], [false, true]);
+        let parameter = |write, votes, copies| {
+            Quorums::read(5, 1, write, votes, copies).err().map(|conflict| conflict.parameter)
+        };
+        assert_eq!(parameter(1, 0, 6), Some("copies"));
+        assert_eq!(parameter(1, 11_111, 3), Some("votes"));
+        assert_eq!(parameter(4, 0, 3), Some("write_quorum"));
     }
 
     #[test]

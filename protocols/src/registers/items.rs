@@ -3,6 +3,7 @@
 //! Values are padded to 8 bytes, so that every item starts at a multiple of 8.
 
 use alloc::vec::Vec;
+use core::iter;
 
 use crate::bytes::{index, length_u32, round_up, u32_at, u64_at};
 use crate::command::Status;
@@ -124,6 +125,22 @@ impl Entry {
         out.extend_from_slice(&register.tag.0.to_le_bytes());
         out.extend_from_slice(&u64::from(index).to_le_bytes());
         push_value(register, out);
+    }
+
+    /// The keys of all entries, and what is written there.
+    pub fn all(entries: &[u8]) -> impl Iterator<Item = (u64, Register<'_>)> {
+        let mut at = 0;
+        iter::from_fn(move || {
+            if at >= entries.len() {
+                return None;
+            }
+            let (key, tag, shape) =
+                (u64_at(entries, at), u64_at(entries, at + 8), u32_at(entries, at + 24));
+            let length = index(u64::from(shape >> 1));
+            let value = &entries[at + 32..at + 32 + length];
+            at += 32 + round_up(length, 8);
+            Some((key, Register { tag: Tag(tag), deleted: shape & 1 == 1, value }))
+        })
     }
 
     /// The entry that starts at `at`, and where the next one starts.

@@ -29,6 +29,8 @@ pub struct Round<K> {
     pub participants: Replicas,
     /// Who has answered the present phase.
     pub answered: Replicas,
+    /// Who has taken a write in the place of one of those.
+    pub stand_ins: Replicas,
     /// The answers to a query, by replica.
     pub answers: [Payload; REPLICAS_MAX],
     begun_at: Time,
@@ -43,6 +45,7 @@ impl<K> Round<K> {
         question: Payload::EMPTY,
         participants: Replicas::NONE,
         answered: Replicas::NONE,
+        stand_ins: Replicas::NONE,
         answers: [Payload::EMPTY; REPLICAS_MAX],
         begun_at: Time(0),
         asked_at: Time(0),
@@ -113,10 +116,10 @@ impl<K: Copy + PartialEq> Rounds<K> {
         self.places.iter().position(|round| round.phase.is_none())
     }
 
-    /// The round in this phase that asked first, if there is one.
+    /// The round in such a phase that asked first, if there is one.
     #[must_use]
-    pub fn oldest(&self, phase: K) -> Option<usize> {
-        let of_phase = |&place: &usize| self.places[place].phase == Some(phase);
+    pub fn oldest(&self, is_such: impl Fn(K) -> bool) -> Option<usize> {
+        let of_phase = |&place: &usize| self.places[place].phase.is_some_and(&is_such);
         (0..self.places.len()).filter(of_phase).min_by_key(|&place| self.places[place].asked_at)
     }
 

@@ -41,6 +41,8 @@ impl Zab {
     }
 
     /// Tells the leader how far the history goes, once it is durable.
+    ///
+    /// An observer says by the same that it is there.
     pub(super) fn acknowledge<C: Context<Self>>(&self, leader: ReplicaId, cx: &mut C) {
         let ack = Message::Ack { epoch: self.current_epoch, zxid: self.log.end() };
         cx.send(leader, ack, Payload::EMPTY);
@@ -92,6 +94,8 @@ impl Zab {
     ) {
         if self.phase == Phase::Election && self.owner_of(epoch) == from && from != self.id {
             self.follow(from, cx);
+        } else if self.turns_to(from, epoch, cx) {
+            // It answers once it follows.
         } else if self.hear_leader(from, epoch, cx) {
             // What was acknowledged before may have got lost.
             self.acknowledge(from, cx);
@@ -101,7 +105,12 @@ impl Zab {
 
     /// Whether the sender leads the epoch whose history this replica has. A leader that is followed is
     /// waited for, whatever the epoch.
-    fn hear_leader<C: Context<Self>>(&mut self, from: ReplicaId, epoch: Reign, cx: &mut C) -> bool {
+    pub(super) fn hear_leader<C: Context<Self>>(
+        &mut self,
+        from: ReplicaId,
+        epoch: Reign,
+        cx: &mut C,
+    ) -> bool {
         if from == self.id || self.leader != Some(from) || epoch < self.accepted_epoch {
             return false;
         }
@@ -123,6 +132,10 @@ impl Zab {
         if !self.leads() || epoch != self.current_epoch || zxid > self.log.end() {
             return;
         }
+        if self.is_observer(from) {
+            self.take_in_observer(from);
+            return;
+        }
         self.heard.insert(from);
         self.acks.note(from, zxid);
         self.commit_reached(cx);
@@ -134,6 +147,7 @@ impl Zab {
         if committed <= self.committed {
             return;
         }
+        self.inform(committed, cx);
         self.advance(committed, true, cx);
         if self.piggybacks_commits {
             return;

@@ -28,6 +28,12 @@ impl Zab {
         if self.leader != Some(self.id) {
             return;
         }
+        if self.is_observer(from) {
+            if self.leads() {
+                self.send_new_epoch(from, self.current_epoch, cx);
+            }
+            return;
+        }
         self.followers.insert(from);
         self.latest_accepted = self.latest_accepted.max(accepted_epoch);
         match self.epoch {
@@ -112,6 +118,9 @@ impl Zab {
             self.send_new_leader(from, cx);
             return;
         }
+        if self.is_observer(from) {
+            return;
+        }
         self.followers.insert(from);
         self.histories[from.index()] = Some(history);
         if self.source.is_none() && self.histories.iter().flatten().count() >= self.quorum {
@@ -122,7 +131,7 @@ impl Zab {
     fn choose_history<C: Context<Self>>(&mut self, cx: &mut C) {
         let committed = self.histories.iter().flatten().map(|history| history.committed).max();
         let best = self
-            .everyone()
+            .electorate()
             .filter_map(|replica| Some((replica, self.histories[replica.index()]?)))
             // The own history needs no transfer, so it wins a tie.
             .max_by_key(|&(id, history)| (history.current_epoch, history.zxid, id == self.id));

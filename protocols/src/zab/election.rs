@@ -21,6 +21,10 @@ impl Zab {
         self.leader = None;
         self.attempts += 1;
         self.suspect_at = Time::NEVER;
+        if self.is_observer(self.id) {
+            self.await_ping();
+            return;
+        }
         self.vote_in(self.round + 1, cx);
     }
 
@@ -51,7 +55,8 @@ impl Zab {
 
     pub(super) fn notify_all<C: Context<Self>>(&mut self, cx: &mut C) {
         self.repeat_at = cx.now() + self.heartbeat_ns;
-        for to in self.others() {
+        let me = self.id;
+        for to in self.electorate().filter(|&to| to != me) {
             self.notify(to, cx);
         }
     }
@@ -73,7 +78,7 @@ impl Zab {
         looking: bool,
         cx: &mut C,
     ) {
-        if from == self.id {
+        if from == self.id || self.is_observer(self.id) || self.is_observer(from) {
             return;
         }
         if self.phase != Phase::Election {
@@ -119,7 +124,7 @@ impl Zab {
     /// be on its way.
     fn count<C: Context<Self>>(&mut self, cx: &mut C) {
         let same = self.votes.iter().flatten().filter(|&&vote| vote == self.vote).count();
-        if same == self.replicas {
+        if same == self.voters {
             self.decide(cx);
         } else if same < self.quorum {
             self.decide_at = Time::NEVER;

@@ -5,7 +5,7 @@ use super::{Message, Phase, Record, Source, Zab};
 use crate::acks::Acks;
 use crate::catch_up::{Early, page_slots};
 use crate::protocol::Context;
-use crate::types::{Payload, Reign, ReplicaId, Slot};
+use crate::types::{Payload, Reign, ReplicaId, Replicas, Slot};
 
 impl Zab {
     /// Takes over the history if it is there; otherwise asks for more of it.
@@ -26,6 +26,7 @@ impl Zab {
         if leader == self.id {
             self.phase = Phase::Synchronization;
             self.acks = Acks::NONE;
+            self.observers = Replicas::NONE;
             self.advance(self.committed, false, cx);
             for to in self.followers.iter() {
                 self.send_new_leader(to, cx);
@@ -104,6 +105,13 @@ impl Zab {
         let synchronizes = matches!(self.phase, Phase::Synchronization | Phase::Broadcast);
         let leads = self.leader == Some(self.id) && self.epoch == Some(epoch);
         if !synchronizes || !leads || zxid > self.log.end() {
+            return;
+        }
+        if self.is_observer(from) {
+            if self.phase == Phase::Broadcast {
+                self.take_in_observer(from);
+                self.send_commit_ld(from, cx);
+            }
             return;
         }
         self.heard.insert(from);

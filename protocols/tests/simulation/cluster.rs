@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use synod_protocols::command::{Command, Op, SEQUENCE_MAX, SessionId};
 use synod_protocols::protocol::{Change, Input, Protocol, Service};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Replicas, Slot};
@@ -11,10 +12,11 @@ use crate::bank;
 use crate::clients::{Clients, Send};
 use crate::disk::Disk;
 use crate::election_safety::ElectionSafety;
+use crate::holders::Holders;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
-use crate::replica::{Answer, Output, Packet, Replica};
+use crate::replica::{Answer, Life, Output, Packet, Replica};
 use crate::weaker;
 
 /// Operations that every client must finish after the faults end.
@@ -23,6 +25,10 @@ const OPERATIONS_AFTER: usize = 3;
 const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
 /// How long the replicas may then take to agree.
 const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
+/// How often each key is then read, and how long that may take, with what it mends. A read repairs what is
+/// told within its coordinator's time-out, which is shorter here than the way through the network.
+const READS_OF_EACH: u32 = 400;
+const READ_NS: u64 = 10 * MILLISECOND;
 
 /// The first byte of `Accept` of classic Paxos.
 const ACCEPT_OF_PAXOS: u8 = 3;
@@ -55,6 +61,8 @@ pub(crate) struct Summary {
     pub(crate) crashes: u64,
     pub(crate) snapshots: u64,
     pub(crate) checkpoints: u64,
+    /// Hints that were handed off by those who live in the end.
+    pub(crate) handoffs: u64,
     /// Messages that asked somebody to lead, and entries that changed who votes.
     pub(crate) transfers: u64,
     pub(crate) changes: u64,
@@ -86,6 +94,9 @@ pub(crate) struct Cluster<P: Protocol> {
     summary: Summary,
 }
 
+/// What is said of replicas that should hold the same, and do not.
+const UNLIKE: &str = "the replicas did not come to hold the same";
+
 /// Runs a seed's plan to its end and checks everything.
 pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     let mut cluster = Cluster::<P>::new(plan.clone());
@@ -97,8 +108,12 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     }
     cluster.summary.recovery_ns = cluster.now - plan.faults_ns;
     if !cluster.run_until(cluster.now + SETTLE_NS_MAX, Cluster::settled) {
-        return Err("the replicas did not come to hold the same".into());
+        return Err(UNLIKE.into());
     }
+    if Holders::of::<P>(plan).is_some_and(|holders| !cluster.converges(&holders)) {
+        return Err(UNLIKE.into());
+    }
+    cluster.summary.handoffs = cluster.living().map(|life| life.protocol.hints().handed_off).sum();
     if let Some(Mutation::Records(damage)) = plan.mutation {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
@@ -145,7 +160,7 @@ impl<P: Protocol> Cluster<P> {
             faulty: true,
             committed: BTreeMap::new(),
             proposed: BTreeMap::new(),
-            elections: ElectionSafety::new(first_voters::<P>(&plan)),
+            elections: ElectionSafety::new(Replicas::first(plan.replicas - plan.observers)),
             summary: Summary::default(),
             plan,
         }
@@ -489,9 +504,28 @@ impl<P: Protocol> Cluster<P> {
         (0..self.clients.len()).for_each(|client| self.after(0, Event::ClientBegins { client }));
     }
 
+    /// Whether all that hold a key come to hold its newest value, when it is read now and then: what was
+    /// left behind is mended by reads.
+    fn converges(&mut self, holders: &Holders) -> bool {
+        (0..READS_OF_EACH).any(|_| {
+            for key in 0..self.plan.keys {
+                let to = self.any_replica();
+                // Whose answers no client waits for.
+                let (op, sequence, session) = (Op::Get, SEQUENCE_MAX, SessionId::new(1, 0));
+                let mut command = Vec::new();
+                Command { session, sequence, key, op, expected: 0, value: &[] }
+                    .encode(&mut command);
+                self.after(0, Event::Request { to, command });
+            }
+            self.run_until(self.now + self.plan.keys * READ_NS, |_| false);
+            let stores: Vec<_> = self.living().map(|life| &life.store).collect();
+            self.settled() && holders.hold_the_newest(&stores, &self.clients.history)
+        })
+    }
+
     /// Whether all replicas hold the same and no payload more than they may.
     fn settled(&self) -> bool {
-        let mut lives = self.replicas.iter().filter_map(|replica| replica.life.as_ref());
+        let mut lives = self.living();
         let payloads_fit = match P::SERVICE {
             Service::Registers | Service::Transactions => {
                 lives.clone().all(|life| life.arena.held_bytes() == 0)
@@ -507,15 +541,13 @@ impl<P: Protocol> Cluster<P> {
         let first = lives.next().map(|life| &life.store);
         let same =
             P::SERVICE != Service::StateMachine || lives.all(|life| Some(&life.store) == first);
-        payloads_fit && same
+        let nothing_is_owed = self.living().all(|life| life.protocol.hints().kept == 0);
+        payloads_fit && same && nothing_is_owed
     }
-}
 
-/// Who votes at first.
-fn first_voters<P: Protocol>(plan: &Plan) -> Replicas {
-    let learners = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
-    let learners = learners.map_or(0, |place| plan.parameters[place]);
-    Replicas::first(plan.replicas - usize::try_from(learners).expect("a few"))
+    fn living(&self) -> impl Iterator<Item = &Life<P>> + Clone {
+        self.replicas.iter().filter_map(|replica| replica.life.as_ref())
+    }
 }
 
 /// Makes the quorums of Multi-Paxos too small, if that is what is broken.

@@ -12,6 +12,7 @@ mod disk;
 mod duel;
 mod election_safety;
 mod history;
+mod holders;
 mod misreading;
 mod misreading_raft;
 mod mutants;

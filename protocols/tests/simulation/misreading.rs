@@ -1,6 +1,8 @@
 //! What a broken replica makes of its messages. A protocol that handles a message wrongly is a
 //! right one that reads another message than was sent, so the protocols need not be changed.
 
+mod hints;
+mod observers;
 mod paxos;
 mod paxos_commit;
 mod transactions;
@@ -53,6 +55,7 @@ impl<P: Protocol> Replica<P> {
         packets: &mut Vec<(ReplicaId, Packet)>,
     ) -> Vec<Mail> {
         let kind = mail.message[0];
+        let applied = self.life.as_ref().expect("only who lives reads").store.applied;
         match self.mutation {
             Some(Mutation::CountsTwice(counted)) if counted == kind => {
                 let other = self.after(mail.peer, 1);
@@ -67,11 +70,9 @@ impl<P: Protocol> Replica<P> {
                 vec![mail.from(peer)]
             }
             Some(mutation) if P::NAME == "multi_paxos" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 misread_by_multi_paxos(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "paxos" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 paxos::misread(mutation, mail, applied, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "raft" => {
@@ -81,16 +82,27 @@ impl<P: Protocol> Replica<P> {
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 let log = viewstamped_log(&self.disk);
                 let me = self.config.id;
                 vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
             }
             Some(mutation) if P::NAME == "zab" => {
-                let applied = self.life.as_ref().expect("only who lives reads").store.applied;
                 let log = zab_log(&self.disk);
                 let me = self.config.id;
+                if let Some(mails) = observers::misread(mutation, &mail, &self.config, log, packets)
+                {
+                    return mails;
+                }
                 vec![misread_by_zab(mutation, mail, applied, log, me, packets)]
+            }
+            Some(
+                mutation @ (Mutation::CountsWithoutHint
+                | Mutation::StoresHintsAsOwn
+                | Mutation::DropsHintsEarly
+                | Mutation::HandsOffOverNewer),
+            ) => {
+                let store = &mut self.life.as_mut().expect("only who lives reads").store;
+                hints::misread(mutation, mail, store, packets)
             }
             Some(mutation) if P::NAME == "abd" || P::NAME == "quorum" => {
                 vec![misread_by_registers(mutation, mail)]

@@ -125,6 +125,7 @@ const AGREEMENT: &[Check] = &[Check::Agreement];
 const HISTORY: &[Check] = &[Check::History];
 const SAFETY: &[Check] = &[Check::Agreement, Check::History, Check::Assertion];
 const PROGRESS: &[Check] = &[Check::Progress];
+const CONVERGENCE: &[Check] = &[Check::Convergence];
 
 const UNREPLICATED: &[Row] = &[
     ("answers before the disk", Mutation::SendsEarly, AGREEMENT),
@@ -439,9 +440,32 @@ const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
     ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
 ];
 
+/// What only sloppy quorums bring about.
+const QUORUM_OF_HINTS: &[Row] = &[
+    ("counts a stand-in without a hint", Mutation::CountsWithoutHint, CONVERGENCE),
+    ("stores hints as its own", Mutation::StoresHintsAsOwn, CONVERGENCE),
+    ("drops hints before they arrive", Mutation::DropsHintsEarly, CONVERGENCE),
+    ("hands off over newer values", Mutation::HandsOffOverNewer, CONVERGENCE),
+    ("keeps hints before the disk", Mutation::SendsKindEarly(9), CONVERGENCE),
+    ("takes hints before the disk", Mutation::SendsKindEarly(11), CONVERGENCE),
+    ("forgets hints", Mutation::ForgetsRecords(4), CONVERGENCE),
+    ("checkpoint without hints", Mutation::CheckpointsWithout(4), CONVERGENCE),
+    ("handoffs get lost", Mutation::DropsMessages(10), CONVERGENCE),
+];
+
 /// What only leaders that are cut off, and come back, bring about.
 const ZAB_OF_OLD_LEADERS: &[Row] =
     &[("commits all that it has", Mutation::CommitsWhatItHas, AGREEMENT)];
+
+/// What only observers bring about.
+const ZAB_OF_OBSERVERS: &[Row] = &[
+    ("votes for an observer", Mutation::VotesForObservers, PROGRESS),
+    ("counts an observer's acknowledgement", Mutation::CountsObservers, AGREEMENT),
+];
+
+/// What only observers that answer gets bring about.
+const ZAB_OF_READING_OBSERVERS: &[Row] =
+    &[("observer serves unsynchronized", Mutation::ObserversServeAtOnce, HISTORY)];
 
 /// What only changes of who leads and who votes bring about.
 const RAFT_OF_CHANGES: &[Row] = &[
@@ -487,7 +511,7 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Raft>("raft", RAFT));
     let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
-    let changing = |seed| Plan::draw::<Raft>(seed).changing_often::<Raft>();
+    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
@@ -495,8 +519,15 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
+    // Three voters, who hear each other now and then.
+    let observed = |seed| Plan { replicas: 5, observers: 2, ..Plan::draw::<Zab>(seed * 8 + 2) };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OBSERVERS, observed));
+    let reading = |seed| Plan::draw::<Zab>(seed).observed::<Zab>(100).reading_by::<Zab>(2);
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_READING_OBSERVERS, reading));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();
+    mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
     mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
     let bank = |seed| Plan::draw::<TwoPhaseCommit>(seed).banking();

@@ -122,6 +122,13 @@ pub(crate) enum Mutation {
     /// Zab: a follower that is told to commit the initial history commits all that it has.
     CommitsWhatItHas,
 
+    /// Zab: a replica takes votes for whoever for votes for an observer.
+    VotesForObservers,
+    /// Zab: what an observer acknowledges counts for a voter.
+    CountsObservers,
+    /// Zab: an observer answers gets as soon as they come.
+    ObserversServeAtOnce,
+
     /// ABD: a replica acknowledges writes that it does not store.
     IgnoresWrites,
     /// ABD, quorum: a replica stores what writers write, not what readers write back.
@@ -132,6 +139,15 @@ pub(crate) enum Mutation {
     WritesWithoutTags,
     /// ABD: tags do not name their writer.
     TagsWithoutWriter,
+
+    /// Quorum: a replica says that it keeps a write for another, and does not.
+    CountsWithoutHint,
+    /// Quorum: a replica stores a write for another as if it were its own.
+    StoresHintsAsOwn,
+    /// Quorum: who keeps hints drops them when they are sent.
+    DropsHintsEarly,
+    /// Quorum: what is handed off takes the place of whatever is there.
+    HandsOffOverNewer,
 
     /// Two-Phase Commit, Paxos Commit: a resource manager that has voted commits at once, and gives its locks back.
     CommitsAlone,

@@ -30,6 +30,7 @@ pub(crate) enum Faults {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) replicas: usize,
+    pub(crate) observers: usize,
     pub(crate) window: usize,
     pub(crate) retain_bytes: u64,
     pub(crate) parameters: [u64; PARAMETERS_MAX],
@@ -64,6 +65,7 @@ impl Plan {
         let plan = Self {
             seed,
             replicas,
+            observers: 0,
             window: random.pick(&[1, 2, 4, 16]),
             retain_bytes: random.pick(&[0, 100, 400, 2_000, 1_000_000]),
             parameters: parameters::<P>(replicas, random),
@@ -84,7 +86,22 @@ impl Plan {
             changes_every_ns: 0,
             mutation: None,
         };
-        plan.shaped::<P>().reading::<P>().transacting::<P>().changing::<P>()
+        plan.shaped::<P>()
+            .reading::<P>()
+            .transacting::<P>()
+            .ringed::<P>(40)
+            .observed::<P>(40)
+            .changing::<P>()
+    }
+
+    /// Some groups have observers. Where they may come to vote see [`Self::changing`].
+    pub(crate) fn observed<P: Protocol>(mut self, percent: u64) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x0b5e);
+        if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && random.percent(percent) {
+            self.observers =
+                usize::try_from(random.between(1, self.replicas as u64 / 2)).expect("a few");
+        }
+        self
     }
 
     /// Leaders and members of some groups are changed on purpose.
@@ -92,24 +109,59 @@ impl Plan {
         let random = &mut Random::new(self.seed ^ 0xc4a6);
         if P::CHANGES && random.percent(60) {
             self.changes_every_ns = random.pick(&[2, 5, 15]) * MILLISECOND;
-            self.teach::<P>(random);
+            self.teach(random);
+        }
+        self
+    }
+
+    /// Quorum: some groups hold each key on a few replicas only, most often with others to stand in.
+    fn ringed<P: Protocol>(mut self, percent: u64) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x51099);
+        if P::NAME != Quorum::NAME || self.replicas == 1 || !random.percent(percent) {
+            return self;
+        }
+        let copies = random.between(1, self.replicas as u64 - 1);
+        let parameters = &mut self.parameters;
+        for (place, parameter) in parameters.iter_mut().zip(P::PARAMETERS) {
+            match parameter.name {
+                "copies" => *place = copies,
+                "votes" => *place = 0,
+                "read_quorum" | "write_quorum" => *place = random.below(copies + 1),
+                "sloppy" => *place = u64::from(random.percent(70)),
+                _ => {}
+            }
+        }
+        Quorum::validate(self.replicas, parameters).expect("they fit");
+        self
+    }
+
+    /// Quorum: sloppy quorums, whose writes one replica alone can take, and read repair. There are so many
+    /// keys that later writes of the same seldom hide what became of a hint.
+    pub(crate) fn sloppy(mut self) -> Self {
+        self.replicas = self.replicas.max(2);
+        self.keys = 40;
+        self = self.ringed::<Quorum>(100);
+        for (place, parameter) in self.parameters.iter_mut().zip(Quorum::PARAMETERS) {
+            match parameter.name {
+                "sloppy" | "read_repair" | "write_quorum" => *place = 1,
+                _ => {}
+            }
         }
         self
     }
 
     /// The same as often as can be, if there is anybody to hand over to.
-    pub(crate) fn changing_often<P: Protocol>(mut self) -> Self {
+    pub(crate) fn changing_often(mut self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x0f7e);
         self.changes_every_ns = 2 * MILLISECOND;
-        self.teach::<P>(random);
+        self.teach(random);
         self
     }
 
     /// Some replicas do not vote at first.
-    fn teach<P: Protocol>(&mut self, random: &mut Random) {
-        let place = P::PARAMETERS.iter().position(|parameter| parameter.name == "learners");
-        if let Some(place) = place.filter(|_| random.percent(50)) {
-            self.parameters[place] = random.below(self.replicas as u64);
+    fn teach(&mut self, random: &mut Random) {
+        if random.percent(50) {
+            self.observers = usize::try_from(random.below(self.replicas as u64)).expect("a few");
         }
     }
 
@@ -231,8 +283,8 @@ impl Plan {
     }
 
     pub(crate) fn config(&self, id: ReplicaId) -> Config {
-        let Self { replicas, window, retain_bytes, parameters, .. } = *self;
-        Config { id, replicas, window, retain_bytes, parameters, lost: false }
+        let Self { replicas, observers, window, retain_bytes, parameters, .. } = *self;
+        Config { id, replicas, observers, window, retain_bytes, parameters, lost: false }
     }
 }
 
@@ -263,7 +315,6 @@ fn parameters<P: Protocol>(replicas: usize, random: &mut Random) -> [u64; PARAME
             "phase2_quorum" => replicas + 1 - phase1_quorum,
             "reads" => 0,
             "clock_drift" => 1_000,
-            "learners" => 0,
             name => panic!("the tests do not know the parameter {name}"),
         };
     }

@@ -51,7 +51,8 @@ fn campaign_with<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary>
     let total = |count: fn(&Summary) -> u64| summaries.iter().map(count).sum::<u64>();
     println!(
         "{}: {} seeds, {} steps, {} operations and {} of unknown outcome, {} crashes, \
-         {} snapshots, {} checkpoints, {} transfers, {} changes of voters, recovery {} ms at most",
+         {} snapshots, {} checkpoints, {} transfers, {} changes of voters, {} handoffs, recovery {} ms \
+         at most",
         P::NAME,
         seeds(count),
         total(|summary| summary.steps),
@@ -62,6 +63,7 @@ fn campaign_with<P: Protocol>(count: u64, draw: fn(u64) -> Plan) -> Vec<Summary>
         total(|summary| summary.checkpoints),
         total(|summary| summary.transfers),
         total(|summary| summary.changes),
+        total(|summary| summary.handoffs),
         summaries.iter().map(|summary| summary.recovery_ns).max().unwrap_or(0) / 1_000_000,
     );
     let shown = failures.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("\n\n");
@@ -81,7 +83,15 @@ fn abd_survives_its_faults() {
 
 #[test]
 fn quorum_survives_its_faults() {
-    campaign::<Quorum>(1_000);
+    let summaries = campaign::<Quorum>(1_000);
+    assert!(summaries.iter().any(|summary| summary.handoffs > 0), "no hint was ever handed off");
+}
+
+#[test]
+fn sloppy_quorums_survive_their_faults() {
+    let summaries = campaign_with::<Quorum>(1_000, |seed| Plan::draw::<Quorum>(seed).sloppy());
+    let with_handoffs = summaries.iter().filter(|summary| summary.handoffs > 0).count();
+    assert!(with_handoffs > summaries.len() / 4, "hints were handed off in {with_handoffs} runs");
 }
 
 #[test]
@@ -126,7 +136,7 @@ fn raft_survives_its_faults() {
 
 #[test]
 fn raft_survives_changes_again_and_again() {
-    campaign_with::<Raft>(1_000, |seed| Plan::draw::<Raft>(seed).changing_often::<Raft>());
+    campaign_with::<Raft>(1_000, |seed| Plan::draw::<Raft>(seed).changing_often());
 }
 
 #[test]

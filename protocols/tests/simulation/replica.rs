@@ -180,7 +180,13 @@ impl<P: Protocol> Replica<P> {
     /// Takes in one command of a client.
     pub(crate) fn request(&mut self, command: Vec<u8>, now: u64, output: &mut Output) {
         let Some(life) = self.life.as_mut() else { return };
-        if self.mutation == Some(Mutation::ReadsLocally)
+        let is_observer = self.config.id.index() >= self.config.replicas - self.config.observers;
+        let serves_at_once = match self.mutation {
+            Some(Mutation::ReadsLocally) => true,
+            Some(Mutation::ObserversServeAtOnce) => is_observer,
+            _ => false,
+        };
+        if serves_at_once
             && let Some(get) = Commands::new(&command).next().filter(|get| get.op == Op::Get)
         {
             let outcome = life.store.read(get.key, P::SERVICE);

@@ -23,6 +23,7 @@ fn unreplicated() -> ProtocolSpec {
         parameters: Vec::new(),
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
+        observers: false,
         changes: false,
         validate: |_, _| Ok(()),
     }
@@ -40,6 +41,7 @@ fn multi_paxos() -> ProtocolSpec {
         ],
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
+        observers: false,
         changes: false,
         validate: validate_multi_paxos,
     }
@@ -52,6 +54,7 @@ fn raft() -> ProtocolSpec {
         parameters: Vec::new(),
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
+        observers: true,
         changes: true,
         validate: |_, _| Ok(()),
     }
@@ -64,6 +67,7 @@ fn transactions(name: &'static str) -> ProtocolSpec {
         parameters: Vec::new(),
         operations: OperationSet::ALL,
         replicas: 1..=9,
+        observers: false,
         changes: false,
         validate: |_, _| Ok(()),
     }
@@ -80,6 +84,7 @@ fn abd() -> ProtocolSpec {
             | OperationSet::DELETE
             | OperationSet::READ_MODIFY_WRITE,
         replicas: 1..=9,
+        observers: false,
         changes: false,
         validate: |_, _| Ok(()),
     }

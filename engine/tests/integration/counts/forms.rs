@@ -145,10 +145,21 @@ pub(crate) struct Form {
     pub(crate) cost: Cost,
     /// Replicas without which the parameters make no sense.
     pub(crate) replicas_min: u64,
+    /// Observers beside the N that vote. Each costs a message and a write more, for which nobody waits.
+    pub(crate) observers: u64,
+}
+
+impl Form {
+    /// Messages, delays and forced writes for so many replicas that vote.
+    pub(crate) fn at(&self, replicas: u64) -> [u64; 3] {
+        let Cost { messages, delays, writes, .. } = self.cost;
+        let [messages, delays, writes] = [messages, delays, writes].map(|count| count.at(replicas));
+        [messages + self.observers, delays, writes + self.observers]
+    }
 }
 
 const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
-    Form { protocol, with: "", operation, cost, replicas_min: 1 }
+    Form { protocol, with: "", operation, cost, replicas_min: 1, observers: 0 }
 }
 
 /// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
@@ -161,6 +172,7 @@ pub(crate) const FORMS: &[Form] = &[
     form("raft", "put", LEADER),
     form("viewstamped", "put", LEADER),
     form("zab", "put", LEADER_WITH_COMMITS),
+    Form { observers: 2, ..form("zab", "put", LEADER_WITH_COMMITS) },
     form("abd", "put", TWO_PHASES),
     form("abd", "get", ONE_READ),
     form("quorum", "put", TWO_PHASES),

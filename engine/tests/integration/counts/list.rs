@@ -28,8 +28,9 @@ lost, doubled and reordered but not forged, and no clock for safety, but where p
 const BEFORE_COSTS: &str = "
 ## What an operation costs
 
-By itself, with N replicas and the parameters by default, if no others are named. Delays are messages one
-after the other, from the client and back to it; writes are those that are waited for, of all replicas.
+By itself, with N replicas that vote, O observers where they are named, and the parameters by default, if
+no others are. Delays are messages one after the other, from the client and back to it; writes are those
+that are waited for, of all replicas, and those of observers, for which nobody waits.
 The busiest replica sends and receives so many messages: with a leader it is always the same, without one
 the work goes round. Each form is held against the simulator for 3 to 9 replicas and against the engine
 for 3.
@@ -165,10 +166,23 @@ fn promise(protocol: &ProtocolSpec) -> Vec<String> {
 
 fn cost(form: &Form) -> Vec<String> {
     let Form { protocol, with, operation, cost, .. } = form;
-    let operation =
+    let mut operation =
         if with.is_empty() { (*operation).to_owned() } else { format!("{operation}, `{with}`") };
-    let counts = [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());
-    [file_of(protocol), operation].into_iter().chain(counts).chain([cost.of_busiest()]).collect()
+    let mut of_observers = "";
+    if form.observers > 0 {
+        operation.push_str(", with observers");
+        of_observers = " + O";
+    }
+    let [delays, messages, writes] =
+        [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());
+    vec![
+        file_of(protocol),
+        operation,
+        delays,
+        messages + of_observers,
+        writes + of_observers,
+        cost.of_busiest() + of_observers,
+    ]
 }
 
 fn parameters(protocol: &ProtocolSpec) -> Vec<String> {

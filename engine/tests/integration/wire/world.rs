@@ -264,6 +264,7 @@ fn settings() -> Settings {
     Settings {
         founding: true,
         protocol: Config {
+            observers: 0,
             lost: false,
             id: ReplicaId(1),
             replicas: 3,
