@@ -234,12 +234,20 @@ fn over_axis(source: &Source, suite: &Suite, over: usize) -> Vec<Chart> {
         }),
         marks: Vec::new(),
     };
+    let rate = axis("operations per second", Unit::Plain, false);
+    let mut throughput = chart("throughput", rate, |result| Some(result.overall.ops_per_second));
+    throughput.y.is_log = spans_decades(&throughput);
     vec![
-        chart("throughput", axis("operations per second", Unit::Plain, false), |result| {
-            Some(result.overall.ops_per_second)
-        }),
+        throughput,
         chart("p99", axis("p99", Unit::Nanoseconds, true), |result| result.overall.p99()),
     ]
+}
+
+/// Whether the highest point is so far above the lowest that a plain axis would hide most of them.
+fn spans_decades(chart: &Chart) -> bool {
+    let values = || chart.series.iter().flat_map(|series| series.points.iter().map(|(_, y)| *y));
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
+    least > 0.0 && most / least >= 100.0
 }
 
 /// The curve of a suite that varies the offered load.
