@@ -314,6 +314,7 @@ mod tests {
     use synod_protocols::paxos::Paxos;
     use synod_protocols::paxos_commit::PaxosCommit;
     use synod_protocols::quorum::Quorum;
+    use synod_protocols::two_phase_commit::TwoPhaseCommit;
 
     /// What went wrong with each of these once: clients that asked so often that a slow cluster had
     /// no time for anything else; a replica that lost its disk while another still needed what only
@@ -340,6 +341,9 @@ mod tests {
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
     const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
 
+    /// Clients of transactions that gave up before slow disks had answered.
+    const ONCE_FAILED_TWO_PHASE_COMMIT: [u64; 1] = [125];
+
     fn assert_pass<P: Protocol>(seeds: &[u64]) {
         for &seed in seeds {
             let failure = run_caught::<P>(&Plan::draw::<P>(seed)).failure;
@@ -353,6 +357,7 @@ mod tests {
         assert_pass::<Paxos>(&ONCE_FAILED_PAXOS);
         assert_pass::<Abd>(&ONCE_FAILED_ABD);
         assert_pass::<Quorum>(&ONCE_FAILED_QUORUM);
+        assert_pass::<TwoPhaseCommit>(&ONCE_FAILED_TWO_PHASE_COMMIT);
         assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
     }
 }

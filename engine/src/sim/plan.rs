@@ -457,14 +457,14 @@ impl Plan {
     /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
     /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
     /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
-    /// gave up within a second would fill the slots with what nobody waits for any more. Those of Paxos
-    /// Commit may not ask again, and give up when it is time to: it forces more writes than any other, and
-    /// on slow disks none of its rounds would be over before.
+    /// gave up within a second would fill the slots with what nobody waits for any more. Those of
+    /// transactions may not ask again, and give up when it is time to: their rounds force many writes, and
+    /// on slow disks none would be over before.
     fn with_patience_for<P: Protocol>(mut self) -> Self {
         if [Paxos::NAME, PaxosCommit::NAME].contains(&P::NAME) {
             self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
         }
-        if P::NAME == PaxosCommit::NAME {
+        if P::SERVICE == Service::Transactions {
             self.load.timeout_ns = self.load.timeout_ns.max(SECOND / 2);
         }
         self
