@@ -386,16 +386,7 @@ fn load(value_bytes: u32) -> Load {
         connections: REPLICAS.into(),
         clients: CLIENTS,
         arrival: Arrival::Closed { outstanding: 1, think_ns: 0 },
-        mix: Mix {
-            get: 0.5,
-            put: 0.4,
-            insert: 0.0,
-            delete: 0.0,
-            compare_and_swap: 0.0,
-            add: 0.0,
-            read_modify_write: 0.1,
-            transaction: 0.0,
-        },
+        mix: Mix { get: 0.5, put: 0.4, read_modify_write: 0.1, ..Mix::NOTHING },
         transaction: Transaction::ReadWrite { reads: 0, writes: 1 },
         keys: Keys {
             count: KEYS,
@@ -412,7 +403,7 @@ fn load(value_bytes: u32) -> Load {
 /// Money that moves between accounts, and audits.
 fn transfers() -> Load {
     let load = load(16);
-    let mix = Mix { get: 0.0, put: 0.0, read_modify_write: 0.0, transaction: 1.0, ..load.mix };
+    let mix = Mix { transaction: 1.0, ..Mix::NOTHING };
     let bank = Bank { accounts: 8, payees: 2, balance: 100, amount: 50, audits: 0.1 };
     let keys = Keys { distribution: KeyDistribution::Uniform, ..load.keys };
     Load { mix, transaction: Transaction::Transfer(bank), keys, ..load }

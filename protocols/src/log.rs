@@ -8,8 +8,8 @@ use crate::protocol::{Context, Protocol};
 use crate::types::{Payload, Reign, Slot};
 use crate::window::Window;
 
-/// Slots that a log holds at most: not applied, or applied and kept for those who lag. Where arbitrary inputs
-/// are tried they are few, so that a log is soon full, and as soon begun.
+/// Slots that a log holds at most: not applied, or applied and kept for those who lag. Where
+/// arbitrary inputs are tried they are few, so that a log is soon full, and as soon begun.
 pub const LOG_SLOTS: usize = if cfg!(fuzzing) { 1 << 6 } else { 1 << 14 };
 
 /// One slot of the log.

@@ -2,12 +2,12 @@
 //! replica hides.
 //!
 //! Gray and Lamport, *Consensus on Transaction Commit* (TODS 2006), sections 4 and 5, whose words the
-//! messages use. Each resource manager's vote is the value of an instance of Paxos of its own: the vote
-//! itself is the instance's phase 2a message of ballot 0. A transaction commits if the instances of all
-//! its managers choose *prepared*. The leader (the transaction manager) of a round is the replica that got
-//! the client's batch; its acceptors are itself and the 2F replicas after it in the ring. As in
-//! [Two-Phase Commit](crate::two_phase_commit) a batch is one round, and a transaction one request with
-//! all that it reads, compares, adds and writes; votes are no for the same reasons.
+//! messages use. Each resource manager's vote is the value of an instance of Paxos of its own: the
+//! vote itself is the instance's phase 2a message of ballot 0. A transaction commits if the instances
+//! of all its managers choose *prepared*. The leader (the transaction manager) of a round is the
+//! replica that got the client's batch; its acceptors are itself and the 2F replicas after it in the
+//! ring. As in [Two-Phase Commit](crate::two_phase_commit) a batch is one round, and a transaction
+//! one request with all that it reads, compares, adds and writes; votes are no for the same reasons.
 //!
 //! **Promises** strict serializability of transactions (two-phase locking, as there), and that nobody is
 //! in doubt for long while at most F of a round's acceptors are down: whoever has voted and does not hear
@@ -15,10 +15,11 @@
 //! replicated: while a replica is down its own keys are not available.
 //!
 //! Figure 4 counts N managers, the leader and the acceptors on their nodes: `N(F+3)-3` messages, or
-//! `(N-1)(2F+3)` where acceptors tell the managers themselves (`faster`), and `N+F+1` forced writes. All of
-//! that holds here. Its five delays begin with the message that asks the leader to commit and end when the
-//! managers know: here they begin and end at the client, who hears of it when they do. With `faster` the
-//! managers know after four, as there, and the client after five. With F = 0 it is Two-Phase Commit.
+//! `(N-1)(2F+3)` where acceptors tell the managers themselves (`faster`), and `N+F+1` forced writes.
+//! All of that holds here. Its five delays begin with the message that asks the leader to commit and
+//! end when the managers know: here they begin and end at the client, who hears of it when they do.
+//! With `faster` the managers know after four, as there, and the client after five. With F = 0 it is
+//! Two-Phase Commit.
 //!
 //! What the paper leaves open, and what is done here:
 //!
@@ -32,15 +33,16 @@
 //! * The client's answer needs what was read. It goes with the vote to the leader, which is one of the
 //!   acceptors; the others get the bare vote. If others have taken the round over and the leader lacks a
 //!   vote, its client hears nothing of a commit, as if the leader had crashed.
-//! * Votes go to the first F+1 acceptors. When the leader lacks something it asks for the votes again, and
-//!   they go to all; if that does not help either, it takes its round over itself ([`leader`]).
+//! * Votes go to the first F+1 acceptors. When the leader lacks something it asks for the votes
+//!   again, and they go to all; if that does not help either, it takes its round over itself
+//!   ([`leader`]).
 //! * The number of a ballot has that of the life of its owner, which is durable before the first, so that
 //!   none is opened twice, and none is written down by who opens it. Each ballot of a take-over is given
 //!   twice the time of the one before ([`take_over`]).
-//! * Acceptors forget a round when its managers have the outcome durably, and its leader needs it no more.
-//!   Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask. So they keep
-//!   the rounds, also aborted ones, of a manager that is down; therefore a leader refuses at once what
-//!   concerns a manager for which it keeps too many ([`leader`]).
+//! * Acceptors forget a round when its managers have the outcome durably, and its leader needs it no
+//!   more. Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask.
+//!   So they keep the rounds, also aborted ones, of a manager that is down; therefore a leader
+//!   refuses at once what concerns a manager for which it keeps too many ([`leader`]).
 
 pub mod acceptor;
 pub mod leader;
@@ -67,8 +69,8 @@ use crate::wire_enum;
 wire_enum! {
     /// What replicas say to each other.
     pub enum Message {
-        /// The leader asks a resource manager to execute its parts of a batch, which is the payload, and to
-        /// vote.
+        /// The leader asks a resource manager to execute its parts of a batch, which is the payload,
+        /// and to vote.
         Prepare = 1 {
             /// The leader's name for the batch.
             round: u64,

@@ -38,6 +38,18 @@ pub struct Config {
     pub lost: bool,
 }
 
+impl Config {
+    /// How many replicas have a vote, the first ones.
+    ///
+    /// # Panics
+    /// If nobody has one.
+    #[must_use]
+    pub const fn voters(&self) -> usize {
+        assert!(self.observers < self.replicas, "somebody votes");
+        self.replicas - self.observers
+    }
+}
+
 /// Parameters that a protocol has at most.
 pub const PARAMETERS_MAX: usize = 9;
 
@@ -133,8 +145,8 @@ pub enum Reads {
     /// By themselves, as [`Input::Reads`]. Clients are spread over all replicas.
     OfAny,
     /// As [`Self::OfAny`], and answers may be behind: each get says in
-    /// [`expected`](crate::command::Command::expected) which version its client was told last, by whichever
-    /// replica, and the answer must be of that or later.
+    /// [`expected`](crate::command::Command::expected) which version its client was told last, by
+    /// whichever replica, and the answer must be of that or later.
     Behind,
 }
 

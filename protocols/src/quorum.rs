@@ -12,15 +12,16 @@
 //!
 //! **Promises**, with N for all votes: if R + W > N, with `query`, linearizability of each register,
 //! as long as gets write back what they found at less than a write quorum (`write_back`, from ABD);
-//! without, regularity: two gets one after the other may see a new value and then an old one. If R + W
-//! is not more than N, or without `query`, or with `sloppy`, only what Dynamo promises: a get returns
-//! something that was written. N is then `copies`, and a sloppy quorum need not have a replica in common
-//! with another. Sloppy writes go on after their answer until each of the key's replicas has them or
-//! another one stands in for it; so all come to hold the newest value, and with `read_repair` also where
-//! a coordinator crashed halfway. Gifford's version numbers need 2 W > N besides, lest two writers choose the same; here
-//! versions are tags that name their writer. **Assumes** crash-recovery replicas that keep what was
-//! synced, and no clock but for that last order of writes. It is not a state machine: no
-//! compare-and-swap, no add, and a put that is sent twice is two writes.
+//! without, regularity: two gets one after the other may see a new value and then an old one. If R +
+//! W is not more than N, or without `query`, or with `sloppy`, only what Dynamo promises: a get
+//! returns something that was written. N is then `copies`, and a sloppy quorum need not have a
+//! replica in common with another. Sloppy writes go on after their answer until each of the key's
+//! replicas has them or another one stands in for it; so all come to hold the newest value, and with
+//! `read_repair` also where a coordinator crashed halfway. Gifford's version numbers need 2 W > N
+//! besides, lest two writers choose the same; here versions are tags that name their writer.
+//! **Assumes** crash-recovery replicas that keep what was synced, and no clock but for that last
+//! order of writes. It is not a state machine: no compare-and-swap, no add, and a put that is sent
+//! twice is two writes.
 //!
 //! What the papers leave open or have and this has not: transactions and locks (Gifford), vector
 //! clocks with values that clients merge, Merkle trees, and gossip about who is there (Dynamo): here a
@@ -594,13 +595,12 @@ impl Quorum {
         } else {
             self.choose_versions(place, cx);
         }
-        let holders = self.holders(self.rounds[place].batch, cx);
-        let round = &mut self.rounds[place];
         if self.scratch.is_empty() {
             if !self.read_repair {
                 self.close(place, cx);
                 return;
             }
+            let round = &mut self.rounds[place];
             round.phase = Some(Phase::Repair);
             self.gets_open -= 1;
             if round.answered == round.participants {
@@ -609,6 +609,8 @@ impl Quorum {
             return;
         }
         // What is written goes to all that hold the keys, so there is nothing to repair.
+        let holders = self.holders(self.rounds[place].batch, cx);
+        let round = &mut self.rounds[place];
         round.participants = holders;
         round.release_answers(cx);
         cx.release(round.question);

@@ -415,7 +415,6 @@ impl Protocol for Raft {
 
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
-        let voters = config.replicas.checked_sub(config.observers).expect("observers are replicas");
         Self {
             id: config.id,
             replicas: config.replicas,
@@ -429,7 +428,7 @@ impl Protocol for Raft {
             voted_for: None,
             leader: None,
             log: Log::new(config.retain_bytes),
-            configurations: Configurations::new(Replicas::first(voters)),
+            configurations: Configurations::new(Replicas::first(config.voters())),
             stored: Slot(0),
             canvassing: false,
             transferred: false,

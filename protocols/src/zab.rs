@@ -7,18 +7,19 @@
 //! `Ping` and `Diff` are ZooKeeper's words; the paper has no name for these.
 //!
 //! **Promises** linearizability of one replicated state machine where all operations are broadcast,
-//! sequential consistency where gets are not ([`reads`]), and primary order: what one leader proposes is delivered in the order in which it did, and after
-//! everything that leaders before it have delivered. Progress while a majority can talk to each other
-//! and to the leader. **Assumes** crash-recovery replicas whose disks keep what was synced, messages
-//! that may be lost, doubled and reordered but not forged. No clock is trusted for safety.
+//! sequential consistency where gets are not ([`reads`]), and primary order: what one leader proposes
+//! is delivered in the order in which it did, and after everything that leaders before it have
+//! delivered. Progress while a majority can talk to each other and to the leader. **Assumes**
+//! crash-recovery replicas whose disks keep what was synced, messages that may be lost, doubled and
+//! reordered but not forged. No clock is trusted for safety.
 //!
 //! What the papers leave open, or get wrong, and what is done here:
 //!
 //! * *Zxids.* A transaction is one batch. Its zxid is the epoch and the slot; slots go on across epochs,
 //!   which orders transactions as the paper's counters that begin anew in each epoch do.
-//! * *Epochs.* A leader chooses the smallest epoch above all it hears of that is its own, `e mod N`, of N voters. No
-//!   two leaders ever open the same, and none opens one twice: its own promise is on disk before it
-//!   proposes the epoch to others. So a follower may promise the same epoch again.
+//! * *Epochs.* A leader chooses the smallest epoch above all it hears of that is its own, `e mod N`,
+//!   of N voters. No two leaders ever open the same, and none opens one twice: its own promise is on
+//!   disk before it proposes the epoch to others. So a follower may promise the same epoch again.
 //! * *Histories in messages.* `AckE` names the history (`current_epoch`, end) and `NewLeader` does not
 //!   carry it either; who lacks something fetches it page by page ([`catch_up`](crate::catch_up)).
 //! * *Channels.* The paper's are FIFO. Here a follower takes transactions in order, keeps what comes
@@ -422,8 +423,7 @@ impl Protocol for Zab {
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
         assert!(!config.lost, "a replica that has lost its promises cannot come back");
-        let voters = config.replicas.checked_sub(config.observers).expect("observers are replicas");
-        assert!(voters > 0, "somebody votes");
+        let voters = config.voters();
         Self {
             id: config.id,
             replicas: config.replicas,

@@ -47,11 +47,11 @@ pub(crate) const ROWS: [Row; 11] = [
     Row { name: "% of limit", figure: percent_of_limit, print: units::figure },
 ];
 
-/// Rows that only some results have: of real runs the memory of the largest replica; of transfers between
-/// accounts, those that were carried out and those that were refused; of protocols that vote on what others
-/// decide, how long they held locks without knowing the outcome; of those that let others stand in, what they took and
-/// handed off; of loads that go by the clock, the latency
-/// without the time in which an operation waited for a client that could send it; of protocols that order
+/// Rows that only some results have: of real runs the memory of the largest replica; of transfers
+/// between accounts, those that were carried out and those that were refused; of protocols that vote
+/// on what others decide, how long they held locks without knowing the outcome; of those that let
+/// others stand in, what they took and handed off; of loads that go by the clock, the latency without
+/// the time in which an operation waited for a client that could send it; of protocols that order
 /// batches, the parts of the mean.
 const MORE_ROWS: [Row; 12] = [
     Row {

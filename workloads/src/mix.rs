@@ -127,20 +127,9 @@ pub(crate) fn fraction_of_draws(fraction: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const NOTHING: Mix = Mix {
-        get: 0.0,
-        put: 0.0,
-        insert: 0.0,
-        delete: 0.0,
-        compare_and_swap: 0.0,
-        add: 0.0,
-        read_modify_write: 0.0,
-        transaction: 0.0,
-    };
-
     #[test]
     fn shares_come_out() {
-        let mix = Mix { get: 0.5, put: 0.3, delete: 0.15, read_modify_write: 0.05, ..NOTHING };
+        let mix = Mix { get: 0.5, put: 0.3, delete: 0.15, read_modify_write: 0.05, ..Mix::NOTHING };
         let mut generator = OperationGenerator::new(&mix, 42);
         let mut counts = [0_u32; Operation::ALL.len()];
         for _ in 0..100_000 {
@@ -174,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_for_ever() {
-        let mix = Mix { get: 0.5, put: 0.5, ..NOTHING };
+        let mix = Mix { get: 0.5, put: 0.5, ..Mix::NOTHING };
         let mut generator = OperationGenerator::new(&mix, 1);
         let drawn: String = (0..32).map(|_| &generator.next().name()[..1]).collect();
         assert_eq!(drawn, "gpgpggpggpgpggpggggpppgppgggggpg");

@@ -214,8 +214,8 @@ pub struct Batch {
     pub max_bytes: u64,
     /// How long a batch waits for company, 0 for not at all.
     pub linger_ns: u64,
-    /// Within what a batch should be answered, so that it waits as long as this allows; 0 for batches that
-    /// wait for `linger_ns`.
+    /// Within what a batch should be answered, so that it waits as long as this allows; 0 for batches
+    /// that wait for `linger_ns`.
     pub objective_ns: u64,
 }
 
@@ -351,6 +351,18 @@ pub struct Mix {
 }
 
 impl Mix {
+    /// No operation at all, to which shares are given.
+    pub const NOTHING: Self = Self {
+        get: 0.0,
+        put: 0.0,
+        insert: 0.0,
+        delete: 0.0,
+        compare_and_swap: 0.0,
+        add: 0.0,
+        read_modify_write: 0.0,
+        transaction: 0.0,
+    };
+
     /// The share of one kind of operation, 0 to 1.
     #[must_use]
     pub const fn share(&self, operation: Operation) -> f64 {

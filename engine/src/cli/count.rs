@@ -21,8 +21,8 @@ pub(crate) struct Arguments {
     /// How many of them, the last ones, follow and have no vote.
     #[arg(long, default_value_t = 0)]
     observers: u8,
-    /// Resource managers of a transaction, by default all replicas: so many, the last ones, hold all keys, and
-    /// the first, which coordinates, holds none if they are fewer.
+    /// Resource managers of a transaction, by default all replicas: so many, the last ones, hold all
+    /// keys, and the first, which coordinates, holds none if they are fewer.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     managers: Option<u8>,
     /// Kinds of operations, each counted by itself.

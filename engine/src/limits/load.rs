@@ -90,16 +90,7 @@ fn plan(options: &Options, server: Address) -> Plan {
             connections: 1,
             clients: options.clients,
             arrival: Arrival::Closed { outstanding: 1, think_ns: 0 },
-            mix: Mix {
-                get: 0.5,
-                put: 0.5,
-                insert: 0.0,
-                delete: 0.0,
-                compare_and_swap: 0.0,
-                add: 0.0,
-                read_modify_write: 0.0,
-                transaction: 0.0,
-            },
+            mix: Mix { get: 0.5, put: 0.5, ..Mix::NOTHING },
             transaction: Transaction::ReadWrite { reads: 0, writes: 1 },
             keys: Keys {
                 count: KEYS,

@@ -355,17 +355,16 @@ impl Clients {
         let observed = match (client.op, outcome) {
             (Op::Get, Outcome::Ok) => verify(reply.value),
             (Op::Put | Op::Delete | Op::CompareAndSwap, Outcome::Ok) => Some(0),
-            (Op::Transact, Outcome::Ok) => {
+            (Op::Transact, Outcome::Ok | Outcome::Mismatch) => {
                 let (first, start_ns) = (client.written, client.first_sent.0);
                 let session = self.first_number + index;
                 let whole = Operation { start_ns, end_ns: now.0, session, ..Operation::default() };
-                self.transactions.complete(index, reply.value, first, &whole).then_some(0)
-            }
-            (Op::Transact, Outcome::Mismatch) => {
-                let start_ns = client.first_sent.0;
-                let session = self.first_number + index;
-                let whole = Operation { start_ns, end_ns: now.0, session, ..Operation::default() };
-                self.transactions.refused(index, reply.value, &whole).then_some(0)
+                let is_answer = if outcome == Outcome::Ok {
+                    self.transactions.complete(index, reply.value, first, &whole)
+                } else {
+                    self.transactions.refused(index, reply.value, &whole)
+                };
+                is_answer.then_some(0)
             }
             (Op::Transact, _) => None,
             (Op::Add, _) | (_, Outcome::Absent | Outcome::Mismatch) => word(reply.value),

@@ -237,9 +237,8 @@ fn draw_keys(touched: &mut [Touched], reads: u8, all: Keys, keys: &mut KeyGenera
     touched.len()
 }
 
-/// An audit of all accounts of a bank, or a transfer from one of them to others that lie together. The
-/// first bank begins at `first_key`;
-/// returns how many it touches.
+/// An audit of all accounts of a bank, or a transfer from one of them to others that lie together;
+/// returns how many it touches. The first bank begins at `first_key`.
 fn draw_transfer(
     touched: &mut [Touched],
     bank: Bank,

@@ -335,8 +335,9 @@ mod tests {
     const ONCE_FAILED_ABD: [u64; 10] =
         [3706, 4229, 7796, 8412, 10_788, 18_889, 11_889, 17_429, 17_672, 7998];
 
-    /// A get wrote back that its key had never been written.
-    const ONCE_FAILED_QUORUM: [u64; 3] = [86, 89, 107];
+    /// A get wrote back that its key had never been written; twice a coordinator asked one after the
+    /// other of those that were not there to stand in, and itself last.
+    const ONCE_FAILED_QUORUM: [u64; 5] = [86, 89, 107, 7171, 7275];
 
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
     const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];

@@ -432,8 +432,8 @@ impl Plan {
         self
     }
 
-    /// Of some plans keys are accounts: from random numbers of its own, so that all else is drawn as if it
-    /// were not.
+    /// Of some plans keys are accounts: from random numbers of its own, so that all else is drawn as
+    /// if it were not.
     fn sometimes_a_bank<P: Protocol>(self) -> Self {
         let random = &mut Random::new(self.seed, Concern::Transfers);
         let is_bank = P::SERVICE == Service::Transactions && chance(random, 40);
@@ -448,18 +448,18 @@ impl Plan {
         let amount = pick(random, &[1, 5, 500]);
         let bank = Bank { accounts, payees, balance, amount, audits: 0.3 };
         self.load.transaction = Transaction::Transfer(bank);
-        self.load.mix = Mix { transaction: 1.0, ..NOTHING };
+        self.load.mix = Mix { transaction: 1.0, ..Mix::NOTHING };
         self.load.keys.count = u64::from(accounts) * pick(random, &[1, 2]);
         self.load.keys.preload = true;
         self
     }
 
-    /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a slot
-    /// of its own. While everyone who is left must answer, a slot takes two writes of all of them one
-    /// after the other, and a ballot that a stalling disk holds up may be lost to another. Clients that
-    /// gave up within a second would fill the slots with what nobody waits for any more. Those of
-    /// transactions may not ask again, and give up when it is time to: their rounds force many writes, and
-    /// on slow disks none would be over before.
+    /// What clients of classic Paxos repeat at another replica is a proposal of its own and takes a
+    /// slot of its own. While everyone who is left must answer, a slot takes two writes of all of
+    /// them one after the other, and a ballot that a stalling disk holds up may be lost to another.
+    /// Clients that gave up within a second would fill the slots with what nobody waits for any more.
+    /// Those of transactions may not ask again, and give up when it is time to: their rounds force
+    /// many writes, and on slow disks none would be over before.
     fn with_patience_for<P: Protocol>(mut self) -> Self {
         if [Paxos::NAME, PaxosCommit::NAME].contains(&P::NAME) {
             self.load.give_up_ns = self.load.give_up_ns.max(5 * SECOND);
@@ -615,18 +615,6 @@ fn draw_parameters<P: Protocol>(random: &mut Random, replicas: u8) -> [u64; PARA
         }
     }
 }
-
-/// A mix to which what there is, is added.
-const NOTHING: Mix = Mix {
-    get: 0.0,
-    put: 0.0,
-    insert: 0.0,
-    delete: 0.0,
-    compare_and_swap: 0.0,
-    add: 0.0,
-    read_modify_write: 0.0,
-    transaction: 0.0,
-};
 
 fn draw_load(random: &mut Random, service: Service) -> Load {
     // No keys in all but for transactions, so that other loads are drawn as if there were none.

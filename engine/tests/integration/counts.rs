@@ -10,15 +10,18 @@ use std::thread;
 
 use forms::{APART, FORMS, Form};
 use synod::count::Question;
+use synod_protocols::types::REPLICAS_MAX;
 
 use crate::support;
 
-/// Replicas that a cluster has at most.
-const REPLICAS_MAX: u64 = 9;
+/// Whether there are clusters of so many replicas.
+const fn is_cluster(replicas: u64) -> bool {
+    replicas <= REPLICAS_MAX as u64
+}
 
 fn simulated(voters: u8) {
     let is_possible = |form: &&Form| {
-        form.replicas_min <= voters.into() && u64::from(voters) + form.observers <= REPLICAS_MAX
+        form.replicas_min <= voters.into() && is_cluster(u64::from(voters) + form.observers)
     };
     for form in FORMS.iter().filter(is_possible) {
         let Form { protocol, with: parameters, operation, .. } = *form;
@@ -33,8 +36,8 @@ fn simulated(voters: u8) {
     }
 }
 
-/// How often the engine is asked, until it says what is expected. Where the machine does other work a timer
-/// may go off meanwhile, and what is sent again is counted, too.
+/// How often the engine is asked, until it says what is expected. Where the machine does other work a
+/// timer may go off meanwhile, and what is sent again is counted, too.
 const QUESTIONS_MAX: usize = 3;
 
 fn on_the_engine(form: &Form) {
@@ -78,7 +81,7 @@ fn transactions_of_managers_apart_cost_what_papers_say() {
     thread::scope(|scope| {
         for managers in [3_u64, 4, 5, 6, 7, 8] {
             scope.spawn(move || {
-                for (apart, form) in APART.iter().filter(|(it, _)| it + managers <= REPLICAS_MAX) {
+                for (apart, form) in APART.iter().filter(|(it, _)| is_cluster(it + managers)) {
                     let Form { protocol, with: parameters, operation, .. } = *form;
                     let replicas = u8::try_from(managers + apart).unwrap();
                     let (narrow, simulated) = (u8::try_from(managers).unwrap(), true);

@@ -26,7 +26,8 @@ pub enum Status {
     /// never written.
     Absent = 2,
     /// Compare-and-swap saw another value, or add found something that is not an i64, or too little
-    /// to take so much from it: nothing changed. The reply's value is the first 8 bytes of what was seen, empty for an absent value.
+    /// to take so much from it: nothing changed. The reply's value is the first 8 bytes of what was
+    /// seen, empty for an absent value.
     Mismatch = 3,
     /// Not ordered, now: a limit is reached. Sending it again is safe.
     Busy = 4,

@@ -12,9 +12,9 @@ const RECORD_BYTES: usize = 64 << 10;
 
 // The coordinator of a write.
 impl Quorum {
-    /// Asks as many others as there are to take a write, each in the place of one replica that has not
-    /// answered. This one, which is there for certain, comes first; of the rest, who does not answer either
-    /// has another place the next time.
+    /// Asks as many others as there are to take a write, each in the place of one replica that has
+    /// not answered. This one, which is there for certain, comes first; of the rest, who does not
+    /// answer either has another place the next time.
     pub(super) fn offer_hints<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
         let round = &self.rounds[place];
         let (name, question, stand_ins) = (round.name(), round.question, round.stand_ins);

@@ -10,8 +10,9 @@
 //!   two leaders can each be ahead of the other by a change that is not committed (Ongaro, *bug in
 //!   single-server membership changes*, raft-dev, 2015).
 //! * All replicas are there from the start, and those that do not vote (at first the observers of the
-//!   cluster) are **learners** (section 4.2.1): they are sent all entries. One that is to vote first catches up in rounds, each of all entries that
-//!   there were at its beginning, until one takes less than an election time-out.
+//!   cluster) are **learners** (section 4.2.1): they are sent all entries. One that is to vote first
+//!   catches up in rounds, each of all entries that there were at its beginning, until one takes less
+//!   than an election time-out.
 //! * A leader that is removed leads until that is committed, and then steps down (section 4.2.2). Who
 //!   does not vote still stands for election if it did vote in what is known to be committed: others may
 //!   not be able to win without the entry that removes it.

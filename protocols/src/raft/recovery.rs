@@ -1,10 +1,10 @@
 //! Coming back: from the own log, or from another replica's snapshot.
 //!
 //! A snapshot that was installed says which slot it ends before, and not the term of the entry there,
-//! nor who votes by it, without which nobody can tell whether the log behind it fits. So the log stays
-//! as it was, and all that this replica says rests on that log, until a leader names the term. That leader is one of the
-//! same or a later term, whose log therefore holds all that the snapshot does: a snapshot is only
-//! sent to a replica that has said that it follows in the sender's term.
+//! nor who votes by it, without which nobody can tell whether the log behind it fits. So the log
+//! stays as it was, and all that this replica says rests on that log, until a leader names the term.
+//! That leader is one of the same or a later term, whose log therefore holds all that the snapshot
+//! does: a snapshot is only sent to a replica that has said that it follows in the sender's term.
 
 use super::{Raft, Record};
 use crate::protocol::{Context, Role};

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 use core::iter;
+use core::ops::Range;
 
 use crate::bytes::{index, length_u32, round_up, u32_at, u64_at};
 use crate::command::Status;
@@ -32,11 +33,18 @@ impl Value {
     /// The value that starts at `at`, and where the next item starts.
     #[inline]
     fn read(bytes: &[u8], payload: Payload, at: usize) -> (Self, usize) {
-        let shape = u32_at(bytes, at);
-        let length = index(u64::from(shape >> 1));
-        let value = Self { deleted: shape & 1 == 1, bytes: payload.part(at + 8, length) };
-        (value, at + 8 + round_up(length, 8))
+        let (deleted, value, next) = value_at(bytes, at);
+        (Self { deleted, bytes: payload.part(value.start, value.len()) }, next)
     }
+}
+
+/// Whether the value that starts at `at` is a tombstone, where its bytes lie, and where the next item
+/// starts.
+#[inline]
+fn value_at(bytes: &[u8], at: usize) -> (bool, Range<usize>, usize) {
+    let shape = u32_at(bytes, at);
+    let (start, length) = (at + 8, index(u64::from(shape >> 1)));
+    (shape & 1 == 1, start..start + length, start + round_up(length, 8))
 }
 
 /// One key of a question: the key, and one bit for whether the value is wanted beside the tag.
@@ -134,12 +142,10 @@ impl Entry {
             if at >= entries.len() {
                 return None;
             }
-            let (key, tag, shape) =
-                (u64_at(entries, at), u64_at(entries, at + 8), u32_at(entries, at + 24));
-            let length = index(u64::from(shape >> 1));
-            let value = &entries[at + 32..at + 32 + length];
-            at += 32 + round_up(length, 8);
-            Some((key, Register { tag: Tag(tag), deleted: shape & 1 == 1, value }))
+            let (key, tag) = (u64_at(entries, at), Tag(u64_at(entries, at + 8)));
+            let (deleted, value, next) = value_at(entries, at + 24);
+            at = next;
+            Some((key, Register { tag, deleted, value: &entries[value] }))
         })
     }
 

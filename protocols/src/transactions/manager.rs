@@ -349,8 +349,8 @@ impl Manager {
         cx.release(outcomes);
     }
 
-    /// This manager never votes on a round of a coordinator before this one, and has the outcomes of those
-    /// that it has voted for: durably, once the log is as it is now.
+    /// This manager never votes on a round of a coordinator before this one, and has the outcomes of
+    /// those that it has voted for: durably, once the log is as it is now.
     #[must_use]
     pub const fn finished_before(&self, coordinator: ReplicaId) -> u64 {
         self.finished_before[coordinator.index()]

@@ -133,7 +133,7 @@ impl Zab {
             return;
         }
         if self.is_observer(from) {
-            self.take_in_observer(from);
+            self.observers.insert(from);
             return;
         }
         self.heard.insert(from);

@@ -5,9 +5,10 @@
 //! others do, through discovery and synchronization, and is sent each transaction once that is committed,
 //! in one message (`Inform`), and no proposals. What gets lost it fetches when a ping tells of it.
 //!
-//! Nothing that it says is counted. A leader takes it in only after a majority of voters has begun its
-//! epoch: so whatever epoch an observer has accepted, a later leader hears of that one or a later one from a
-//! voter, and opens one above. Its acknowledgement of pings tells the leader that it is there.
+//! Nothing that it says is counted. A leader takes it in only after a majority of voters has begun
+//! its epoch: so whatever epoch an observer has accepted, a later leader hears of that one or a later
+//! one from a voter, and opens one above. Its acknowledgement of pings tells the leader that it is
+//! there.
 
 use super::{Message, Zab};
 use crate::catch_up::Early;
@@ -23,11 +24,6 @@ impl Zab {
     /// An observer has lost its leader: it waits for the ping of another.
     pub(super) fn await_ping(&mut self) {
         (self.repeat_at, self.suspect_at) = (Time::NEVER, Time::NEVER);
-    }
-
-    /// The leader: an observer has the epoch's history, and all that was committed until now.
-    pub(super) fn take_in_observer(&mut self, observer: ReplicaId) {
-        self.observers.insert(observer);
     }
 
     /// The leader: what a majority of voters has by now goes to observers, proposal and commit in one.

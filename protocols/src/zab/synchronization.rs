@@ -109,7 +109,8 @@ impl Zab {
         }
         if self.is_observer(from) {
             if self.phase == Phase::Broadcast {
-                self.take_in_observer(from);
+                // It has the epoch's history, and all that was committed until now.
+                self.observers.insert(from);
                 self.send_commit_ld(from, cx);
             }
             return;

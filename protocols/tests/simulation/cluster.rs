@@ -25,8 +25,9 @@ const OPERATIONS_AFTER: usize = 3;
 const PROGRESS_NS_MAX: u64 = 600 * MILLISECOND;
 /// How long the replicas may then take to agree.
 const SETTLE_NS_MAX: u64 = 200 * MILLISECOND;
-/// How often each key is then read, and how long that may take, with what it mends. A read repairs what is
-/// told within its coordinator's time-out, which is shorter here than the way through the network.
+/// How often each key is then read, and how long that may take, with what it mends. A read repairs
+/// what is told within its coordinator's time-out, which is shorter here than the way through the
+/// network.
 const READS_OF_EACH: u32 = 400;
 const READ_NS: u64 = 10 * MILLISECOND;
 

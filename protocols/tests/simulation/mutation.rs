@@ -149,16 +149,19 @@ pub(crate) enum Mutation {
     /// Quorum: what is handed off takes the place of whatever is there.
     HandsOffOverNewer,
 
-    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted commits at once, and gives its locks back.
+    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted commits at once, and gives
+    /// its locks back.
     CommitsAlone,
-    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted aborts at once, and gives its locks back.
+    /// Two-Phase Commit, Paxos Commit: a resource manager that has voted aborts at once, and gives
+    /// its locks back.
     AbortsAlone,
-    /// Two-Phase Commit, Paxos Commit: a resource manager aborts the first of the transactions that commit.
+    /// Two-Phase Commit, Paxos Commit: a resource manager aborts the first of the transactions that
+    /// commit.
     AbortsSome,
     /// Two-Phase Commit: a coordinator takes every vote for a yes. Paxos Commit: an acceptor does.
     TakesNoForYes,
-    /// Two-Phase Commit, Paxos Commit: a resource manager votes yes although the balance of an account would
-    /// fall below zero.
+    /// Two-Phase Commit, Paxos Commit: a resource manager votes yes although the balance of an
+    /// account would fall below zero.
     OverdrawsAccounts,
     /// Two-Phase Commit, Paxos Commit: a resource manager applies the entries of what aborts.
     CommitsWhatAborts,

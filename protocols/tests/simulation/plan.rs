@@ -135,8 +135,8 @@ impl Plan {
         self
     }
 
-    /// Quorum: sloppy quorums, whose writes one replica alone can take, and read repair. There are so many
-    /// keys that later writes of the same seldom hide what became of a hint.
+    /// Quorum: sloppy quorums, whose writes one replica alone can take, and read repair. There are so
+    /// many keys that later writes of the same seldom hide what became of a hint.
     pub(crate) fn sloppy(mut self) -> Self {
         self.replicas = self.replicas.max(2);
         self.keys = 40;

@@ -92,8 +92,8 @@ fn accesses(history: &[Operation]) -> Vec<Access> {
     accesses
 }
 
-/// The versions of one key, each with its identity and who wrote it. Of additions that were never answered
-/// several may have led to a version: then nobody is named.
+/// The versions of one key, each with its identity and who wrote it. Of additions that were never
+/// answered several may have led to a version: then nobody is named.
 type Versions = BTreeMap<u64, (u64, Option<usize>)>;
 
 /// Explains why the history is not strictly serializable, if it is not.

@@ -5,16 +5,17 @@
 //! audit saw adds up to what its accounts were opened with. No balance is below zero, and a transfer is
 //! refused only if one would be.
 //!
-//! Each answer tells what an account holds after the transfer, and so what it held before: less the amount. In
-//! the order of versions each must begin with what the one before left. Where it does not, transfers
-//! that were never answered must come to the difference; if only one can be among them its place is known. From
-//! there on the order is judged as that of all [`transactions`](super::transactions). Among several that
-//! were never answered some places are left open. Nothing right is called wrong by that.
+//! Each answer tells what an account holds after the transfer, and so what it held before: less the
+//! amount. In the order of versions each must begin with what the one before left. Where it does not,
+//! transfers that were never answered must come to the difference; if only one can be among them its
+//! place is known. From there on the order is judged as that of all
+//! [`transactions`](super::transactions). Among several that were never answered some places are left
+//! open. Nothing right is called wrong by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::explain::{Rule, Violation};
-use super::transactions::{Graph, Part, number, violation};
+use super::transactions::{Graph, Part, Span, number, violation};
 use super::{Broken, Finding};
 use crate::history::{Kind, Operation, Outcome};
 
@@ -27,18 +28,18 @@ pub(super) struct Judged {
     pub(super) accounts: u64,
 }
 
-/// Judges a history that has nothing but the parts of transfers and audits, and the transfers of one part that
-/// open accounts.
+/// Judges a history that has nothing but the parts of transfers and audits, and the transfers of one
+/// part that open accounts.
 pub(super) fn judge(operations: &[Operation], broken: Broken) -> Result<Judged, Finding> {
     let answered = operations.iter().filter(|operation| is_answered(operation));
     for operation in answered {
         balance(operation, broken)?;
     }
     let mut parts: Vec<Part> = operations.iter().map(|&operation| Part::new(operation)).collect();
-    let transactions = number(&mut parts).len() as u64;
+    let transactions = number(&mut parts);
     let audits = audit(&parts, broken)?;
-    let accounts = order(operations, broken)?;
-    Ok(Judged { transactions, audits, accounts })
+    let accounts = order(parts, &transactions, broken)?;
+    Ok(Judged { transactions: transactions.len() as u64, audits, accounts })
 }
 
 const fn is_answered(operation: &Operation) -> bool {
@@ -205,13 +206,16 @@ impl Banks {
     }
 }
 
-/// Whether there is one order of all transactions; returns how many accounts there are.
-pub(super) fn order(operations: &[Operation], broken: Broken) -> Result<u64, Finding> {
-    let mut parts: Vec<Part> = operations.iter().map(|&operation| Part::new(operation)).collect();
+/// Whether there is one order of all transactions, whose parts are numbered; returns how many accounts
+/// there are.
+pub(super) fn order(
+    mut parts: Vec<Part>,
+    transactions: &[Span],
+    broken: Broken,
+) -> Result<u64, Finding> {
     if parts.iter().any(|part| part.happened && part.writes() && part.version == 0) {
         return Err(undecidable("transfers have no version, so their order is not known"));
     }
-    let transactions = number(&mut parts);
     let by_place = |part: &Part| (part.operation.key, part.version, part.rank());
     let mut open = BTreeSet::new();
     let mut accounts = 0;
@@ -230,7 +234,7 @@ pub(super) fn order(operations: &[Operation], broken: Broken) -> Result<u64, Fin
     parts.iter_mut().for_each(|part| part.happened = happened.contains(&part.transaction));
     parts.sort_unstable_by_key(by_place);
     let mut graph = Graph::new(transactions.len(), broken);
-    graph.add_time(&transactions);
+    graph.add_time(transactions);
     for of_key in parts.chunk_by(|one, other| one.operation.key == other.operation.key) {
         let is_placed = |part: &&Part| !open.contains(&(part.operation.key, part.transaction));
         graph.add_key(&of_key.iter().filter(is_placed).copied().collect::<Vec<_>>());

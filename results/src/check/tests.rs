@@ -3,6 +3,7 @@
 mod accounts;
 mod mutants;
 mod oracle;
+mod orders;
 mod planted;
 mod transactions;
 mod weaker;

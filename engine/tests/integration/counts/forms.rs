@@ -1,5 +1,5 @@
-//! What one operation costs, as closed forms in the number of replicas, or of resource managers: the tests hold the simulator
-//! and the engine against them, and the list of protocols shows them.
+//! What one operation costs, as closed forms in the number of replicas, or of resource managers: the
+//! tests hold the simulator and the engine against them, and the list of protocols shows them.
 
 use std::fmt;
 
@@ -121,13 +121,13 @@ const FASTER_PAXOS_COMMIT: Cost = Cost { messages: Others(5), ..PAXOS_COMMIT };
 const PAXOS_COMMIT_OF_TWO: Cost =
     Cost { messages: ReplicasLess(5, 3), writes: ReplicasAnd(1, 3), ..PAXOS_COMMIT };
 const FASTER_PAXOS_COMMIT_OF_TWO: Cost = Cost { messages: Others(7), ..PAXOS_COMMIT_OF_TWO };
-/// The same with N resource managers apart from the transaction manager, which is where the client asks: N
-/// messages to prepare, N votes, and N outcomes. The figure has 3N - 1, as one manager begins there
-/// and votes with the message that asks for the commit.
+/// The same with N resource managers apart from the transaction manager, which is where the client
+/// asks: N messages to prepare, N votes, and N outcomes. The figure has 3N - 1, as one manager begins
+/// there and votes with the message that asks for the commit.
 const TWO_PHASE_COMMIT_APART: Cost = Cost { messages: Replicas(3), ..TWO_PHASE_COMMIT };
-/// With 2F + 1 acceptors apart from the managers, the leader one of them, and F = 1: N messages to prepare,
-/// N(F + 1) votes, F acceptors that tell the leader, and N outcomes, which is N(F + 3) + F; the figure has
-/// one less again.
+/// With 2F + 1 acceptors apart from the managers, the leader one of them, and F = 1: N messages to
+/// prepare, N(F + 1) votes, F acceptors that tell the leader, and N outcomes, which is N(F + 3) + F;
+/// the figure has one less again.
 const PAXOS_COMMIT_APART: Cost = Cost { messages: ReplicasAnd(4, 1), ..PAXOS_COMMIT };
 /// Acceptors tell all managers, and the leader for the sake of its client: N(2F + 3) + F. In the figure
 /// nobody waits at the leader, and one manager begins: N(2F + 3) - 1.
@@ -196,8 +196,8 @@ pub(crate) const FORMS: &[Form] = &[
     },
 ];
 
-/// Forms in the number of resource managers, which are apart from so many replicas that coordinate or accept
-/// and hold no key (Gray and Lamport 2006, Figure 4, without co-location).
+/// Forms in the number of resource managers, which are apart from so many replicas that coordinate or
+/// accept and hold no key (Gray and Lamport 2006, Figure 4, without co-location).
 pub(crate) const APART: &[(u64, Form)] = &[
     (1, form("two_phase_commit", "transaction", TWO_PHASE_COMMIT_APART)),
     (1, Form { with: "faults: 0", ..form("paxos_commit", "transaction", TWO_PHASE_COMMIT_APART) }),

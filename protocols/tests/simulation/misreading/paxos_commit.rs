@@ -85,8 +85,8 @@ pub(super) fn misread(
     }
 }
 
-/// A manager's vote that no locks were taken for, to the first acceptors of a round: what was read goes to
-/// the leader only.
+/// A manager's vote that no locks were taken for, to the first acceptors of a round: what was read
+/// goes to the leader only.
 pub(super) fn prepared_without_locks(
     mail: &Mail,
     vote: &[u8],

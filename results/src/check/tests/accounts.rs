@@ -2,7 +2,9 @@
 //! definition taken at its word.
 
 use super::super::accounts::{Judged, judge, order};
+use super::super::transactions::{Part, number};
 use super::super::{Broken, Consistency, Finding, Verdict, check};
+use super::orders::{has_order, scattered};
 use super::*;
 use crate::check::Rule;
 use crate::random::Random;
@@ -207,26 +209,13 @@ fn what_cannot_be_summed_up_is_said() {
 const ACCOUNTS: usize = 3;
 const KEYS: u64 = ACCOUNTS as u64;
 
-/// A history of transactions whose parts happen one by one, so that they come between each other.
+/// Transfers of small amounts, some of nothing.
 fn drawn(random: &mut Random) -> Vec<Operation> {
-    let mut moments: Vec<(u64, Operation)> = Vec::new();
-    for session in 1..=3 + u32::try_from(random.below(4)).unwrap() {
-        let start_ns = random.below(60);
-        let length = 1 + random.below(30);
-        let is_unknown = random.below(4) == 0;
-        let together = random.below(2) == 0;
-        for key in (0..KEYS).filter(|_| random.below(3) > 0).collect::<Vec<_>>() {
-            let within = if together { length / 2 } else { random.below(length) };
-            let at = if is_unknown && random.below(3) == 0 { u64::MAX } else { start_ns + within };
-            let sizes = [-3, -2, -1, 0, 0, 1, 2, 3];
-            let amount = sizes[usize::try_from(random.below(8)).unwrap()];
-            let outcome = if is_unknown { Outcome::Unknown } else { Outcome::Ok };
-            let end_ns = if is_unknown { u64::MAX } else { start_ns + length };
-            let it = part(session, start_ns, key, 0, amount, 0);
-            moments.push((at, Operation { end_ns, outcome, ..it }));
-        }
-    }
-    moments.sort_by_key(|&(at, part)| (at, part.session));
+    let moments = scattered(KEYS, random, |random, session, key| {
+        let sizes = [-3, -2, -1, 0, 0, 1, 2, 3];
+        let amount = sizes[usize::try_from(random.below(8)).unwrap()];
+        part(session, 0, key, 0, amount, 0)
+    });
     let mut state = [(0_u64, 0_u64); ACCOUNTS];
     let mut history = Vec::new();
     for (at, mut part) in moments {
@@ -242,45 +231,18 @@ fn drawn(random: &mut Random) -> Vec<Operation> {
     history
 }
 
-/// What each account holds, and the last version of it that an answer told.
-type State = [(u64, u64); ACCOUNTS];
-
-/// Whether some order of the transactions that are left explains all answers, with their versions;
-/// those without an answer may be left out.
-fn explains(left: &[Vec<Operation>], state: State) -> bool {
-    let is_unknown = |parts: &[Operation]| parts[0].outcome == Outcome::Unknown;
-    if left.iter().all(|parts| is_unknown(parts)) {
-        return true;
-    }
-    let first_end = left.iter().map(|parts| parts[0].end_ns).min().unwrap();
-    (0..left.len()).any(|next| {
-        let parts = &left[next];
-        if parts[0].start_ns > first_end {
-            return false;
-        }
-        let mut after = state;
-        let fits = parts.iter().all(|part| {
-            let (held, version) = &mut after[usize::try_from(part.key).unwrap()];
-            *held = held.wrapping_add(part.written);
-            if part.outcome == Outcome::Unknown {
-                return true;
-            }
-            let is_later = part.version >= *version + u64::from(part.written != 0);
-            *version = part.version;
-            is_later && part.observed == *held && (part.version > 0 || *held == 0)
-        });
-        let mut rest = left.to_vec();
-        rest.remove(next);
-        fits && explains(&rest, after)
-    })
-}
-
 fn is_serializable(history: &[Operation]) -> bool {
-    let mut transactions = std::collections::BTreeMap::<u32, Vec<Operation>>::new();
-    for part in history {
-        transactions.entry(part.session).or_default().push(*part);
-    }
-    explains(&transactions.into_values().collect::<Vec<_>>(), [(0, 0); ACCOUNTS])
+    // What each account holds, and the last version of it that an answer told.
+    has_order(history, &[(0_u64, 0_u64); ACCOUNTS], |accounts, part| {
+        let (held, version) = &mut accounts[usize::try_from(part.key).unwrap()];
+        *held = held.wrapping_add(part.written);
+        if part.outcome == Outcome::Unknown {
+            return true;
+        }
+        let is_later = part.version >= *version + u64::from(part.written != 0);
+        *version = part.version;
+        is_later && part.observed == *held && (part.version > 0 || *held == 0)
+    })
 }
 
 #[test]
@@ -290,7 +252,9 @@ fn transfers_are_ordered_as_their_definition_says() {
     for _ in 0..40_000 {
         let history = drawn(&mut random);
         let truth = is_serializable(&history);
-        let passes = match order(&history, Broken { mutant: None }) {
+        let mut parts: Vec<Part> = history.iter().map(|&part| Part::new(part)).collect();
+        let transactions = number(&mut parts);
+        let passes = match order(parts, &transactions, Broken { mutant: None }) {
             Ok(_) => true,
             Err(Finding::Violation(_)) => false,
             Err(finding) => panic!("it can be judged: {finding:?}"),

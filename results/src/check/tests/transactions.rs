@@ -5,32 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::transactions::judge;
 use super::super::{Broken, Finding};
+use super::orders::{has_order, scattered};
 use super::*;
 use crate::random::Random;
 
 const KEYS: u64 = 3;
 
-/// A history of transactions whose parts happen one by one, so that they come between each other.
+/// Gets and swaps, each swap of a value that no other writes.
 fn drawn(random: &mut Random) -> Vec<Operation> {
-    let mut moments: Vec<(u64, Operation)> = Vec::new();
-    for session in 1..=3 + u32::try_from(random.below(4)).unwrap() {
-        let start_ns = random.below(60);
-        let length = 1 + random.below(30);
-        let is_unknown = random.below(4) == 0;
-        let together = random.below(2) == 0;
-        for key in (0..KEYS).filter(|_| random.below(3) > 0).collect::<Vec<_>>() {
-            // Some come too late, and some never: only those without an answer may.
-            let within = if together { length / 2 } else { random.below(length) };
-            let at = if is_unknown && random.below(3) == 0 { u64::MAX } else { start_ns + within };
-            let written = if random.below(3) > 0 { u64::from(session) << 8 | (key + 1) } else { 0 };
-            let kind = if written > 0 { Kind::CompareAndSwap } else { Kind::Get };
-            let outcome = if is_unknown { Outcome::Unknown } else { Outcome::Ok };
-            let end_ns = if is_unknown { u64::MAX } else { start_ns + length };
-            let part = operation(kind, outcome, start_ns, end_ns);
-            moments.push((at, Operation { key, written, session, ..part }));
-        }
-    }
-    moments.sort_by_key(|&(at, part)| (at, part.session));
+    let moments = scattered(KEYS, random, |random, session, key| {
+        let written = if random.below(3) > 0 { u64::from(session) << 8 | (key + 1) } else { 0 };
+        let kind = if written > 0 { Kind::CompareAndSwap } else { Kind::Get };
+        Operation { kind, written, ..Operation::default() }
+    });
     let mut state: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut history = Vec::new();
     for (at, mut part) in moments {
@@ -55,48 +42,21 @@ fn drawn(random: &mut Random) -> Vec<Operation> {
     history
 }
 
-/// What a key holds, and the last version of it that an answer told.
-type State = BTreeMap<u64, (u64, u64)>;
-
-/// Whether some order of the transactions that are left explains all answers, with their versions;
-/// those without an answer may be left out.
-fn explains(left: &[Vec<Operation>], state: &State) -> bool {
-    let is_unknown = |parts: &[Operation]| parts[0].outcome == Outcome::Unknown;
-    if left.iter().all(|parts| is_unknown(parts)) {
-        return true;
-    }
-    let first_end = left.iter().map(|parts| parts[0].end_ns).min().unwrap();
-    (0..left.len()).any(|next| {
-        let parts = &left[next];
-        if parts[0].start_ns > first_end {
-            return false;
-        }
-        let mut after = state.clone();
-        let fits = parts.iter().all(|part| {
-            let (held, version) = after.entry(part.key).or_default();
-            let is_swap = part.kind == Kind::CompareAndSwap;
-            let saw = if is_swap { part.expected } else { part.observed };
-            let is_answered = part.outcome != Outcome::Unknown;
-            let fits =
-                !is_answered || (saw == *held && part.version >= *version + u64::from(is_swap));
-            if part.written > 0 {
-                *held = part.written;
-            }
-            *version = if is_answered { part.version } else { *version };
-            fits
-        });
-        let mut rest = left.to_vec();
-        rest.remove(next);
-        fits && explains(&rest, &after)
-    })
-}
-
 fn is_serializable(history: &[Operation]) -> bool {
-    let mut transactions: BTreeMap<u32, Vec<Operation>> = BTreeMap::new();
-    for part in history {
-        transactions.entry(part.session).or_default().push(*part);
-    }
-    explains(&transactions.into_values().collect::<Vec<_>>(), &BTreeMap::new())
+    // What each key holds, and the last version of it that an answer told.
+    let state = BTreeMap::<u64, (u64, u64)>::new();
+    has_order(history, &state, |keys, part| {
+        let (held, version) = keys.entry(part.key).or_default();
+        let is_swap = part.kind == Kind::CompareAndSwap;
+        let saw = if is_swap { part.expected } else { part.observed };
+        let is_answered = part.outcome != Outcome::Unknown;
+        let fits = !is_answered || (saw == *held && part.version >= *version + u64::from(is_swap));
+        if part.written > 0 {
+            *held = part.written;
+        }
+        *version = if is_answered { part.version } else { *version };
+        fits
+    })
 }
 
 fn passes(history: &[Operation], mutant: Option<Mutant>) -> bool {
