@@ -30,7 +30,7 @@ use crate::randomised::outcome;
 /// Seeds of one trial, after which the mutant counts as survived.
 const SEEDS_MAX: u64 = 400;
 /// Trials of each mutant, unless `SYNOD_TRIALS` says otherwise.
-const TRIALS: u64 = 3;
+const TRIALS: u64 = 1;
 /// What a median and a 95th percentile of seeds should not exceed.
 const MEDIAN_MAX: u64 = 20;
 const P95_MAX: u64 = 200;
