@@ -41,7 +41,7 @@ phases: { warm_up: 150ms, measure: 500ms, cool_down: 20ms }
 ";
 
 /// The runs: a name, and what is different.
-const POINTS: [(&str, &[&str]); 14] = [
+const POINTS: [(&str, &[&str]); 18] = [
     ("one client", &["load.clients=1"]),
     ("16 clients", &["load.clients=16"]),
     ("256 clients", &["load.clients=256"]),
@@ -51,6 +51,13 @@ const POINTS: [(&str, &[&str]); 14] = [
     ("8 KiB values", &["load.clients=64", "load.values.fixed=8KiB"]),
     ("registers", &["protocols=[abd]", "load.clients=256"]),
     ("registers, one client", &["protocols=[abd]", "load.clients=1"]),
+    ("registers, 4096 clients", &["protocols=[abd]", "load.clients=4096"]),
+    ("registers, synced", &["protocols=[abd]", "cluster.durability=group", "load.clients=256"]),
+    ("one replica", &["protocols=[unreplicated]", "load.clients=256"]),
+    (
+        "one replica, synced",
+        &["protocols=[unreplicated]", "cluster.durability=group", "load.clients=256"],
+    ),
     ("synced, one client", &["cluster.durability=group", "load.clients=1"]),
     ("synced, 64 clients", &["cluster.durability=group", "load.clients=64"]),
     ("synced, 1024 clients", &["cluster.durability=group", "load.clients=1024"]),
@@ -97,6 +104,7 @@ pub(crate) const fn start(processors: u16) -> MachineModel {
             send_ns: 7_000,
             kib_ns: 750,
             command_ns: 50,
+            register_ns: 50,
             message_ns: 160,
             operation_ns: 550,
             write_ns: 8_000,

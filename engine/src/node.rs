@@ -269,6 +269,11 @@ impl<P: Protocol, I: Io> Node<P, I> {
         self.body.counters.commands
     }
 
+    /// Registers read or written so far.
+    pub fn registers(&self) -> u64 {
+        self.body.registers()
+    }
+
     /// Messages from other replicas and to them so far.
     pub fn messages(&self) -> u64 {
         self.body.counters.messages_sent + self.body.counters.messages_received

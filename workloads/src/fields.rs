@@ -301,6 +301,7 @@ pub(crate) const FIELDS: &[Field] = &[
     cost("model.send", "0s", "Something sent on a connection."),
     cost("model.kib", "60ns", "Each KiB received or sent."),
     cost("model.command", "150ns", "A command applied by a replica."),
+    cost("model.register", "0s", "A register read or written by a replica."),
     cost("model.message", "0s", "A message that a replica gets from another or sends to it."),
     cost("model.operation", "0s", "An operation of a client, at the load generator."),
     cost("model.write", "0s", "A write given to the disk, for the processor."),

@@ -28,6 +28,8 @@ pub struct Cpu {
     pub kib_ns: u64,
     /// A command applied by a replica.
     pub command_ns: u64,
+    /// A register read or written by a replica.
+    pub register_ns: u64,
     /// A message that a replica gets from another or sends to it.
     pub message_ns: u64,
     /// An operation of a client, at the load generator.
@@ -66,13 +68,14 @@ pub type Cost = (&'static str, fn(&mut MachineModel) -> &mut u64);
 
 impl MachineModel {
     /// Every cost by its key, in the order of the keys.
-    pub const COSTS: [Cost; 14] = [
+    pub const COSTS: [Cost; 15] = [
         ("turn", |model| &mut model.cpu.turn_ns),
         ("switch", |model| &mut model.cpu.switch_ns),
         ("arrival", |model| &mut model.cpu.arrival_ns),
         ("send", |model| &mut model.cpu.send_ns),
         ("kib", |model| &mut model.cpu.kib_ns),
         ("command", |model| &mut model.cpu.command_ns),
+        ("register", |model| &mut model.cpu.register_ns),
         ("message", |model| &mut model.cpu.message_ns),
         ("operation", |model| &mut model.cpu.operation_ns),
         ("write", |model| &mut model.cpu.write_ns),

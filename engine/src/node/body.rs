@@ -1,5 +1,6 @@
 //! Everything of a replica but its protocol: what the protocol's verbs act on.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use synod_protocols::command::{self, Command, Commands, Op, Reply, SessionId, Status};
@@ -60,6 +61,8 @@ pub(super) struct Body<P: Protocol, S> {
     batches: Batches,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
+    /// Registers read or written so far: they are read from behind shared references.
+    registers: Cell<u64>,
     nonces: Nonces,
     /// Whether gets come to the protocol by themselves.
     reads_apart: bool,
@@ -107,6 +110,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             batches: Batches::new(settings.linger_ns, settings.objective_ns),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
+            registers: Cell::new(0),
             nonces: Nonces::new(settings.nonces),
             tell_at: Time(0),
             reads_apart: P::reads(&settings.protocol.parameters) != Reads::Ordered,
@@ -122,6 +126,10 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn registers(&self) -> u64 {
+        self.registers.get()
     }
 
     pub(super) fn now(&self) -> Time {
@@ -643,6 +651,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
     }
 
     fn register(&self, key: u64) -> Register<'_> {
+        self.registers.update(|registers| registers + 1);
         match self.state.register(key) {
             None => Register { tag: Tag::ZERO, deleted: true, value: &[] },
             Some(Tagged { version, value, tombstone }) => {
@@ -652,6 +661,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
     }
 
     fn write_register(&mut self, key: u64, tag: Tag, deleted: bool, value: Payload) {
+        *self.registers.get_mut() += 1;
         self.state.write_register(key, tag, deleted, self.arena.bytes(value));
     }
 

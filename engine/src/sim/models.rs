@@ -48,6 +48,8 @@ pub struct Work {
     pub bytes: u64,
     /// Commands applied.
     pub commands: u64,
+    /// Registers read or written.
+    pub registers: u64,
     /// Messages from other replicas and to them.
     pub messages: u64,
     /// Operations of clients that ended.
@@ -61,6 +63,7 @@ impl Work {
     pub const fn since(self, before: Self) -> Self {
         Self {
             commands: self.commands - before.commands,
+            registers: self.registers - before.registers,
             messages: self.messages - before.messages,
             operations: self.operations - before.operations,
             ..self
@@ -75,6 +78,7 @@ impl Work {
             + self.sends * cpu.send_ns
             + self.bytes * cpu.kib_ns / 1024
             + self.commands * cpu.command_ns
+            + self.registers * cpu.register_ns
             + self.messages * cpu.message_ns
             + self.operations * cpu.operation_ns
             + self.writes * cpu.write_ns

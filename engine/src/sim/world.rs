@@ -624,7 +624,8 @@ impl<P: Protocol> Machine<P> {
         let nothing = Work::default();
         match &self.process {
             Process::Replica(node) => {
-                Work { commands: node.commands(), messages: node.messages(), ..nothing }
+                let (commands, registers) = (node.commands(), node.registers());
+                Work { commands, registers, messages: node.messages(), ..nothing }
             }
             Process::Load(load) => Work { operations: load.completed(), ..nothing },
             Process::Nothing => nothing,

@@ -36,8 +36,8 @@ fn wrong_models_are_refused() {
         (
             "model: { turns: 5us }",
             "/model.yaml:1:10: model.turns: found an unknown key; model has the keys processors, \
-             away, between, turn, switch, arrival, send, kib, command, message, operation, write, \
-             network, disk, disk_tail, disk_gap and disk_kib; remove it or write one of these (did \
+             away, between, turn, switch, arrival, send, kib, command, register, message, operation, \
+             write, network, disk, disk_tail, disk_gap and disk_kib; remove it or write one of these (did \
              you mean `turn`?)",
         ),
         (
