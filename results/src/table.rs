@@ -226,11 +226,18 @@ fn spread_of(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
 
 fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
     let Some((least, median, most)) = spread(row.figure, results) else { return "-".to_owned() };
-    let print = row.print;
     if results.len() == 1 {
-        return print(median);
+        return (row.print)(median);
     }
-    format!("{} ({}..{})", print(median), print(least), print(most))
+    let [least, median, most] = [least, median, most].map(row.print);
+    // A unit that all three have stands once: columns are narrow.
+    let parts = [&least, &median, &most].map(|text| text.split_once(' '));
+    match parts {
+        [Some((low, one)), Some((_, two)), Some((high, three))] if one == two && two == three => {
+            format!("{median} ({low}..{high})")
+        }
+        _ => format!("{median} ({least}..{most})"),
+    }
 }
 
 /// How long nothing was answered at faults: for each kind of them a row with the median, and one with
@@ -418,7 +425,7 @@ pub(crate) mod tests {
         for (result, mean_ns) in summary.results.iter_mut().zip([3000.0, 1000.0, 2000.0]) {
             result.overall.mean_ns = mean_ns;
         }
-        assert!(render(&summary, false).contains("2.00 us (1.00 us..3.00 us)"));
+        assert!(render(&summary, false).contains("2.00 us (1.00..3.00)"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::chart::Chart;
 use super::source::Source;
 use crate::breakdown::last_of_quorums;
 use crate::check::escaped;
-use crate::compare::{self, Points};
+use crate::compare::{self, Pair, Points, Says};
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
@@ -95,7 +95,12 @@ pub(super) fn findings(source: &Source) -> String {
         })
         .collect();
     let header = ["", "it is", "change", "95 % interval", "p, corrected"].map(str::to_owned);
-    let mut html = table("Faster, slower, or cannot tell", &header, &rows);
+    let says_something =
+        |pair: &Pair<'_>| pair.findings.iter().any(|finding| finding.says != Says::CannotTell);
+    let mut html = String::new();
+    if compared.repeats_wanted().is_none() || compared.pairs.iter().any(says_something) {
+        html.push_str(&table("Faster, slower, or cannot tell", &header, &rows));
+    }
     let few = compared.repeats_wanted().map(|repeats| {
         format!("There are too few repeats to tell anything: {repeats} of each could.")
     });
