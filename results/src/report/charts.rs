@@ -146,38 +146,80 @@ fn median(results: &[&ProtocolResult], figure: fn(&ProtocolResult) -> Option<f64
     spread(figure, results).map(|(_, median, _)| median)
 }
 
-/// The points of a suite that differ on this axis only, named by their other settings.
-fn groups(suite: &Suite, axis: usize) -> Vec<(String, Vec<usize>)> {
-    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
-    for point in 0..suite.points.len() {
-        let others = suite.settings(point).enumerate().filter(|(other, (path, _))| {
-            let varies = suite.axes.iter().any(|it| it.path == *path && it.values.len() > 1);
-            *other != axis && varies
-        });
-        let words: Vec<String> = others
-            .map(|(_, (path, value))| {
-                format!("{} {value}", path.rsplit('.').next().unwrap_or(path))
-            })
-            .collect();
-        let name = words.join(", ");
-        match groups.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, points)) => points.push(point),
-            None => groups.push((name, vec![point])),
+/// More lines than this are told apart by nobody.
+const LINES_MAX: usize = 8;
+
+/// A part of a suite's points that has charts of its own.
+#[derive(Clone, Copy, Debug)]
+struct Panel<'a> {
+    suite: &'a Suite,
+    /// The points with this value of this axis; none for all of them.
+    fixed: Option<(usize, usize)>,
+}
+
+impl<'a> Panel<'a> {
+    /// The parts for charts over this axis: all points in one, or, if that would be too many lines, those
+    /// of each value of the first other axis that varies.
+    fn over(suite: &'a Suite, axis: usize, labels: usize) -> Vec<Self> {
+        let whole = Self { suite, fixed: None };
+        let mut others = (0..suite.axes.len()).filter(|&it| it != axis && whole.varies(it));
+        match others.next() {
+            Some(first) if labels * whole.groups(axis).len() > LINES_MAX => {
+                let values = 0..suite.axes[first].values.len();
+                values.map(|value| Self { suite, fixed: Some((first, value)) }).collect()
+            }
+            _ => vec![whole],
         }
     }
-    groups
+
+    fn varies(&self, axis: usize) -> bool {
+        self.suite.axes[axis].values.len() > 1
+    }
+
+    /// What its charts' titles and names say besides: `: case two cities` and `-2`.
+    fn names(&self) -> [String; 2] {
+        let Some((axis, value)) = self.fixed else { return [String::new(), String::new()] };
+        let SuiteAxis { path, values } = &self.suite.axes[axis];
+        [format!(": {} {}", last_part(path), values[value]), format!("-{value}")]
+    }
+
+    /// The points that differ on this axis only, named by their other settings.
+    fn groups(&self, axis: usize) -> Vec<(String, Vec<usize>)> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        let points = &self.suite.points;
+        let is_shown =
+            |&point: &usize| self.fixed.is_none_or(|(it, to)| points[point].at[it] == to);
+        for point in (0..points.len()).filter(is_shown) {
+            let others = self.suite.settings(point).enumerate().filter(|&(other, _)| {
+                let is_fixed = self.fixed.is_some_and(|(fixed, _)| fixed == other);
+                other != axis && !is_fixed && self.varies(other)
+            });
+            let words: Vec<String> =
+                others.map(|(_, (path, value))| format!("{} {value}", last_part(path))).collect();
+            let name = words.join(", ");
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, points)) => points.push(point),
+                None => groups.push((name, vec![point])),
+            }
+        }
+        groups
+    }
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// Series over an axis: one for each label and each combination of the others.
 fn series_over(
     source: &Source,
-    suite: &Suite,
+    panel: Panel<'_>,
     over: usize,
     place: impl Fn(usize, &[&ProtocolResult]) -> Option<(f64, f64)>,
 ) -> Vec<Series> {
     let mut all = Vec::new();
     for label in labels(source) {
-        for (others, points) in groups(suite, over) {
+        for (others, points) in panel.groups(over) {
             let name =
                 if others.is_empty() { label.to_owned() } else { format!("{label}, {others}") };
             let points = points.into_iter().filter_map(|point| {
@@ -222,25 +264,30 @@ fn over_axis(source: &Source, suite: &Suite, over: usize) -> Vec<Chart> {
     // Values that grow by a factor are looked at by a factor.
     let is_log = numbers[0] > 0.0 && numbers[numbers.len() - 1] / numbers[0] >= 16.0;
     let x_at = |point: usize| numbers[suite.points[point].at[over]];
-    let short = path.rsplit('.').next().unwrap_or(path);
-    let chart = |what: &str, y: Axis, figure: fn(&ProtocolResult) -> Option<f64>| Chart {
-        id: format!("{what}-over-{}", path.replace(['.', '_'], "-")),
-        title: format!("{} over {short}", y.label),
-        note: "Medians of the repeats.".to_owned(),
-        x: axis(path, Unit::Plain, is_log),
-        y,
-        series: series_over(source, suite, over, |point, results| {
-            Some((x_at(point), median(results, figure)?))
-        }),
-        marks: Vec::new(),
+    let chart =
+        |panel: Panel<'_>, what: &str, y: Axis, figure: fn(&ProtocolResult) -> Option<f64>| {
+            let [of, number] = panel.names();
+            Chart {
+                id: format!("{what}-over-{}{number}", path.replace(['.', '_'], "-")),
+                title: format!("{} over {}{of}", y.label, last_part(path)),
+                note: "Medians of the repeats.".to_owned(),
+                x: axis(path, Unit::Plain, is_log),
+                y,
+                series: series_over(source, panel, over, |point, results| {
+                    Some((x_at(point), median(results, figure)?))
+                }),
+                marks: Vec::new(),
+            }
+        };
+    let both = |panel: Panel<'_>| {
+        let rate = axis("operations per second", Unit::Plain, false);
+        let ops = |result: &ProtocolResult| Some(result.overall.ops_per_second);
+        let mut throughput = chart(panel, "throughput", rate, ops);
+        throughput.y.is_log = spans_decades(&throughput);
+        let p99 = axis("p99", Unit::Nanoseconds, true);
+        [throughput, chart(panel, "p99", p99, |result| result.overall.p99())]
     };
-    let rate = axis("operations per second", Unit::Plain, false);
-    let mut throughput = chart("throughput", rate, |result| Some(result.overall.ops_per_second));
-    throughput.y.is_log = spans_decades(&throughput);
-    vec![
-        throughput,
-        chart("p99", axis("p99", Unit::Nanoseconds, true), |result| result.overall.p99()),
-    ]
+    Panel::over(suite, over, labels(source).len()).into_iter().flat_map(both).collect()
 }
 
 /// Whether the highest point is so far above the lowest that a plain axis would hide most of them.
@@ -250,27 +297,31 @@ fn spans_decades(chart: &Chart) -> bool {
     least > 0.0 && most / least >= 100.0
 }
 
-/// The curve of a suite that varies the offered load.
-fn latency_over_throughput(source: &Source, suite: &Suite) -> Option<Chart> {
-    let over = suite
-        .axes
-        .iter()
-        .position(|axis| axis.path.starts_with("load.arrival") || axis.path == "load.clients")?;
-    let series = series_over(source, suite, over, |_, results| {
-        let ops = median(results, |result| Some(result.overall.ops_per_second))?;
-        Some((ops, median(results, |result| result.overall.p99())?))
-    });
-    Some(Chart {
-        id: "latency-over-throughput".to_owned(),
-        title: "Latency against throughput".to_owned(),
-        note: "What was served, and how long 99 of 100 operations took at most. Medians of the \
-               repeats. The further to the right and to the bottom, the better."
-            .to_owned(),
-        x: axis("operations per second", Unit::Plain, false),
-        y: axis("p99", Unit::Nanoseconds, true),
-        series,
-        marks: Vec::new(),
-    })
+/// The curves of a suite that varies the offered load.
+fn latency_over_throughput(source: &Source, suite: &Suite) -> Vec<Chart> {
+    let is_load =
+        |axis: &SuiteAxis| axis.path.starts_with("load.arrival") || axis.path == "load.clients";
+    let Some(over) = suite.axes.iter().position(is_load) else { return Vec::new() };
+    let curve = |panel: Panel<'_>| {
+        let [of, number] = panel.names();
+        let series = series_over(source, panel, over, |_, results| {
+            let ops = median(results, |result| Some(result.overall.ops_per_second))?;
+            Some((ops, median(results, |result| result.overall.p99())?))
+        });
+        Chart {
+            id: format!("latency-over-throughput{number}"),
+            title: format!("Latency against throughput{of}"),
+            note:
+                "What was served, and how long 99 of 100 operations took at most. Medians of the \
+                   repeats. The further to the right and to the bottom, the better."
+                    .to_owned(),
+            x: axis("operations per second", Unit::Plain, false),
+            y: axis("p99", Unit::Nanoseconds, true),
+            series,
+            marks: Vec::new(),
+        }
+    };
+    Panel::over(suite, over, labels(source).len()).into_iter().map(curve).collect()
 }
 
 #[cfg(test)]
