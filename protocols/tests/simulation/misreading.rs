@@ -7,6 +7,7 @@ mod paxos;
 mod paxos_commit;
 mod transactions;
 mod voters;
+mod witnesses;
 
 use std::collections::BTreeMap;
 
@@ -82,6 +83,9 @@ impl<P: Protocol> Replica<P> {
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
+                if let Some(mails) = witnesses::misread(mutation, &mail, &self.config) {
+                    return mails;
+                }
                 let log = viewstamped_log(&self.disk);
                 let me = self.config.id;
                 vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
@@ -278,15 +282,15 @@ fn misread_by_viewstamped(
         answer.saying(&Message::PrepareOk { view, op: op.next() }).into_packet()
     };
     match (mutation, message) {
-        (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, .. }) => {
+        (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, base, .. }) => {
             let last_normal = Reign::ZERO;
-            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost, base })
         }
-        (Mutation::BeginsWithOwnLog, Message::DoViewChange { view, lost, .. })
+        (Mutation::BeginsWithOwnLog, Message::DoViewChange { view, lost, base, .. })
             if mail.peer != me =>
         {
             let (last_normal, op, commit) = (Reign::ZERO, Slot(0), Slot(0));
-            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost, base })
         }
         (Mutation::AcknowledgesOldViews, Message::Prepare { view, op, .. }) if view < own_view => {
             packets.push(acknowledges(view, op));
