@@ -382,7 +382,7 @@ pub trait Context<P: Protocol> {
     fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload);
 
     /// The batch is agreed for `slot` and all slots below were committed before: applies it, and
-    /// answers the clients if `reply`.
+    /// answers the clients if `reply`. Nothing happens if the store has that slot from a snapshot.
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool);
 
     /// Answers a batch of gets from the store as it is now.

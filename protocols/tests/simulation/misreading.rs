@@ -83,12 +83,10 @@ impl<P: Protocol> Replica<P> {
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
-                if let Some(mails) = witnesses::misread(mutation, &mail, &self.config) {
-                    return mails;
-                }
-                let log = viewstamped_log(&self.disk);
-                let me = self.config.id;
-                vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+                let (log, me) = (viewstamped_log(&self.disk), self.config.id);
+                witnesses::misread(mutation, &mail, &self.config).unwrap_or_else(|| {
+                    vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+                })
             }
             Some(mutation) if P::NAME == "zab" => {
                 let log = zab_log(&self.disk);
