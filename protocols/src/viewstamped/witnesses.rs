@@ -4,7 +4,8 @@
 //! The paper says no more of their log than that they fill in for active replicas that do not answer.
 //! Here they stand by: a witness takes part in views, and is sent no `Prepare` as long as, from one
 //! heartbeat to the next, as many active replicas as make a quorum have all that there was. When they
-//! have not, and at first in each view, it is sent each one and counts as any backup does.
+//! have not, and at first in each view, it is sent each one and counts as any backup does. So a heartbeat
+//! should be longer than the way to an active replica, its disk and back, or witnesses are always called.
 //!
 //! **What a witness keeps.** It can make no snapshot, so its log is all that it has. It drops an entry
 //! when that is *stable*: on the disks of a quorum of active replicas, in their logs or snapshots. The
@@ -33,6 +34,7 @@ impl Viewstamped {
         !self.active.contains(replica)
     }
 
+    /// Whether anybody keeps anything because it is not stable.
     pub(super) const fn has_witnesses(&self) -> bool {
         self.active.len() < self.replicas
     }
@@ -57,7 +59,7 @@ impl Viewstamped {
         self.log.hold_from(self.stable, cx);
     }
 
-    /// Tells what need not be kept any more, if anybody keeps anything.
+    /// Tells what need not be kept any more.
     pub(super) fn tell_stable<C: Context<Self>>(&self, to: ReplicaId, cx: &mut C) {
         if self.has_witnesses() {
             self.send_stable(to, self.calls_witnesses, cx);
