@@ -467,6 +467,7 @@ fn enlist(
         id: u8::try_from(id).expect("few replicas"),
         replicas: u8::try_from(placed.replicas.len()).expect("few replicas"),
         observers: workload.cluster.observers,
+        witnesses: workload.cluster.witnesses,
         founding: true,
         cluster,
         key,

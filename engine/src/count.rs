@@ -75,6 +75,8 @@ pub struct Question<'a> {
     pub replicas: u8,
     /// How many of them have no vote.
     pub observers: u8,
+    /// How many of them vote and execute nothing.
+    pub witnesses: u8,
     /// Resource managers of a transaction: so many replicas, the last ones, hold all keys. The first
     /// coordinates, and with less than all it is none of them.
     pub managers: u8,
@@ -124,7 +126,9 @@ impl Question<'_> {
     }
 
     fn run(&self, links: &str) -> Result<ProtocolResult, String> {
-        let Self { protocol, replicas, observers, managers, operation, simulated, .. } = *self;
+        let Self {
+            protocol, replicas, observers, witnesses, managers, operation, simulated, ..
+        } = *self;
         let catalog = registry::catalog();
         let parameters = self.parameters(&catalog)?;
         // A transaction writes a key of each manager: replica r holds those that leave r as remainder.
@@ -142,7 +146,8 @@ impl Question<'_> {
         let first = replicas - managers;
         let yaml = format!(
             "name: count\n\
-             cluster: {{ replicas: {replicas}, observers: {observers}, durability: group, log: {LOG}, wait: block{links} }}\n\
+             cluster: {{ replicas: {replicas}, observers: {observers}, witnesses: {witnesses}, \
+             durability: group, log: {LOG}, wait: block{links} }}\n\
              protocols: [{{ {protocol}: {{ {parameters} }} }}]\n\
              load: {{ clients: 1, connections: 1, keys: {{ count: {keys}, first: {first} }}, \
              transaction: {{ {shape} }}, \

@@ -164,6 +164,7 @@ impl Visit for Describe {
             },
             replicas: 1..=u8::try_from(REPLICAS_MAX).expect("few"),
             observers: P::OBSERVERS,
+            witnesses: P::WITNESSES,
             changes: P::CHANGES,
             validate: validate::<P>,
         }

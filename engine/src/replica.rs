@@ -222,6 +222,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>, nonces: Key) -> 
             retain_bytes: enlist.retain_bytes,
             parameters,
             observers: usize::from(enlist.observers),
+            witnesses: usize::from(enlist.witnesses),
             lost: false,
         },
         cluster: enlist.cluster,

@@ -339,6 +339,7 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
             // Without a leader fewer operations are done: more would not be there after the warm-up.
             retain_bytes: if P::NAME == Paxos::NAME { 256 << 10 } else { 2 << 20 },
             observers: 0,
+            witnesses: 0,
             lost: false,
             parameters,
         },

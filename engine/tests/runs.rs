@@ -201,6 +201,16 @@ fn killed_replicas_come_back() {
 }
 
 #[test]
+fn a_witness_fills_in() {
+    let faults = "faults: [{ at: 400ms, action: kill, target: 1, restart_after: 100ms }, \
+                  { at: 1s, action: kill, target: leader, restart_after: 100ms }]";
+    let (cluster, load) =
+        (format!("witnesses: 1, {SMALL_LOG}"), format!("{SMALL}, timeout: 100ms"));
+    let summary = assert_linearizable(&workload(&cluster, "viewstamped", &load, faults));
+    assert_eq!(summary.results[0].faults.len(), 4, "two kills and two restarts");
+}
+
+#[test]
 fn replicas_without_a_leader_come_back() {
     let faults = "faults: [{ at: 400ms, action: kill, target: random, restart_after: 200ms }]";
     let load = format!("{SMALL}, timeout: 100ms");

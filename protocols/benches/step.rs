@@ -42,6 +42,7 @@ fn group<P: Protocol>(parameters: &[u64]) -> (Vec<P>, World<P>) {
                 retain_bytes,
                 parameters: all,
                 observers: 0,
+                witnesses: 0,
                 lost: false,
             })
         })

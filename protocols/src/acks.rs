@@ -43,6 +43,16 @@ impl Acks {
         until[REPLICAS_MAX - quorum]
     }
 
+    /// The same of so many of these replicas.
+    #[must_use]
+    pub fn reached_among(&self, replicas: Replicas, quorum: usize) -> Slot {
+        let mut among = Self::NONE;
+        for replica in replicas.iter() {
+            among.note(replica, self.until[replica.index()]);
+        }
+        among.reached_by(quorum)
+    }
+
     /// The first slot that `replica` does not have, if it had no more when this was last asked: what
     /// was sent meanwhile is probably lost.
     pub fn stalled_at(&mut self, replica: ReplicaId) -> Option<Slot> {
@@ -69,6 +79,8 @@ mod tests {
             acks.note(ReplicaId(replica), Slot(until));
         }
         assert_eq!([1, 2, 3, 4].map(|quorum| acks.reached_by(quorum).0), [7, 5, 3, 0]);
+        assert_eq!(acks.reached_among(Replicas::first(2), 2), Slot(3));
+        assert_eq!(acks.reached_among(Replicas::first(2), 3), Slot(0));
         assert_eq!(acks.present(), Replicas::first(3));
     }
 

@@ -74,6 +74,13 @@ impl CatchUp {
         self.verified = self.verified.max(slot);
     }
 
+    /// Everything below `slot` came in another way, and no page is waited for any more.
+    pub fn skip_to<P: Protocol>(&mut self, slot: Slot, cx: &mut impl Context<P>) {
+        self.forget_early(cx);
+        self.verify(slot);
+        self.page_end = self.verified;
+    }
+
     /// The leader's entry before `until` was proposed in `reign`: if this log has that one, too, it
     /// has everything before it.
     pub fn compare(&mut self, log: &Log, until: Slot, reign: Reign) {

@@ -12,6 +12,12 @@ use crate::window::Window;
 /// arbitrary inputs are tried they are few, so that a log is soon full, and as soon begun.
 pub const LOG_SLOTS: usize = if cfg!(fuzzing) { 1 << 6 } else { 1 << 14 };
 
+/// The same for a log of which others need more than what was not applied: see [`Log::holding`].
+const HELD_SLOTS: usize = if cfg!(fuzzing) { 1 << 6 } else { 1 << 20 };
+
+/// Bytes of applied batches that such a log holds at most, beyond what it keeps for those who lag.
+const HELD_BYTES_MAX: u64 = 128 << 20;
+
 /// One slot of the log.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Entry {
@@ -31,6 +37,9 @@ pub struct Log {
     end: Slot,
     retained_bytes: u64,
     retain_bytes: u64,
+    /// Entries from here on stay, whatever they take; behind all slots where only those do that were
+    /// not applied.
+    held_from: Slot,
 }
 
 impl Log {
@@ -44,7 +53,16 @@ impl Log {
             end: Slot(0),
             retained_bytes: 0,
             retain_bytes,
+            held_from: Slot(u64::MAX),
         }
+    }
+
+    /// An empty log that keeps, beyond that, all entries from the slot on that [`Self::hold_from`] names
+    /// last. If those become too many there is no [`Self::room`].
+    #[must_use]
+    pub fn holding(retain_bytes: u64) -> Self {
+        let entries = Window::new(HELD_SLOTS);
+        Self { entries, held_from: Slot(0), ..Self::new(retain_bytes) }
     }
 
     /// The first slot that is still held; what lies before it is in the store alone.
@@ -65,9 +83,18 @@ impl Log {
         self.end
     }
 
+    /// The first entry that must not be forgotten: it was not applied, or others need it.
+    #[must_use]
+    pub fn needed_from(&self) -> Slot {
+        self.applied.min(self.held_from.max(self.base()))
+    }
+
     /// Entries that can be pushed before something is applied and forgotten.
     #[must_use]
     pub fn room(&self) -> usize {
+        if self.retained_bytes > self.retain_bytes + HELD_BYTES_MAX {
+            return 0;
+        }
         usize::try_from(self.entries.end() - self.end).unwrap_or(usize::MAX)
     }
 
@@ -127,20 +154,37 @@ impl Log {
     /// Applies what lies below `committed`, as far as the log goes, and answers the clients if
     /// `reply`.
     pub fn apply<P: Protocol>(&mut self, committed: Slot, reply: bool, cx: &mut impl Context<P>) {
-        while self.applied < committed
-            && let Some(&entry) = self.get(self.applied)
-        {
-            cx.commit(self.applied, entry.batch, reply);
-            self.retained_bytes += u64::from(entry.batch.bytes);
-            self.applied = self.applied.next();
+        while let Some((slot, batch)) = self.take_applied(committed) {
+            cx.commit(slot, batch, reply);
         }
+        self.trim(cx);
+    }
+
+    /// Takes what lies below `committed` for applied, as far as the log goes, where nothing is executed.
+    pub fn pass<P: Protocol>(&mut self, committed: Slot, cx: &mut impl Context<P>) {
+        while self.take_applied(committed).is_some() {}
+        self.trim(cx);
+    }
+
+    /// The next entry below `committed`, which counts as applied from now on.
+    fn take_applied(&mut self, committed: Slot) -> Option<(Slot, Payload)> {
+        let slot = self.applied;
+        let batch = self.get(slot).filter(|_| slot < committed)?.batch;
+        self.retained_bytes += u64::from(batch.bytes);
+        self.applied = slot.next();
+        Some((slot, batch))
+    }
+
+    /// Nobody needs entries before `slot` any more, if they were applied.
+    pub fn hold_from<P: Protocol>(&mut self, slot: Slot, cx: &mut impl Context<P>) {
+        self.held_from = self.held_from.max(slot);
         self.trim(cx);
     }
 
     /// Forgets applied entries beyond what is kept for those who lag.
     fn trim<P: Protocol>(&mut self, cx: &mut impl Context<P>) {
         let slots_max = (self.entries.end() - self.base()) / 2;
-        while self.base() < self.applied
+        while self.base() < self.applied.min(self.held_from)
             && (self.retained_bytes > self.retain_bytes || self.applied - self.base() > slots_max)
         {
             let entry = self.entries.advance();

@@ -27,6 +27,9 @@ pub struct Config {
     /// How many of them, the last ones, follow and have no vote; fewer than there are replicas. Zero for
     /// protocols without [`Protocol::OBSERVERS`].
     pub observers: usize,
+    /// How many of them, the last ones, vote and execute nothing; fewer than half. Zero for protocols
+    /// without [`Protocol::WITNESSES`].
+    pub witnesses: usize,
     /// Batches in flight at most, at least 1.
     pub window: usize,
     /// Bytes of agreed batches that a replica keeps for those who lag behind.
@@ -47,6 +50,12 @@ impl Config {
     pub const fn voters(&self) -> usize {
         assert!(self.observers < self.replicas, "somebody votes");
         self.replicas - self.observers
+    }
+
+    /// Whether this replica executes nothing, and so has no state.
+    #[must_use]
+    pub const fn is_witness(&self) -> bool {
+        self.id.index() + self.witnesses >= self.replicas
     }
 }
 
@@ -221,6 +230,10 @@ pub trait Protocol: Sized {
     /// Whether it knows replicas that follow and have no vote ([`Config::observers`]).
     const OBSERVERS: bool = false;
 
+    /// Whether it knows replicas that vote and execute nothing ([`Config::witnesses`]): they never call
+    /// [`Context::commit`], and nobody sends them a snapshot or asks them for one.
+    const WITNESSES: bool = false;
+
     /// What replicas say to each other, at most 64 bytes encoded. Command bytes travel beside it.
     type Message: Wire + Copy + Debug;
     /// One fact that must survive a crash: a promise, an accepted slot.
@@ -369,7 +382,7 @@ pub trait Context<P: Protocol> {
     fn send_now(&mut self, to: ReplicaId, message: P::Message, payload: Payload);
 
     /// The batch is agreed for `slot` and all slots below were committed before: applies it, and
-    /// answers the clients if `reply`.
+    /// answers the clients if `reply`. Nothing happens if the store has that slot from a snapshot.
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool);
 
     /// Answers a batch of gets from the store as it is now.

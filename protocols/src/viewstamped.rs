@@ -29,6 +29,8 @@
 //!   `StartViewChange`, and stays where it is until a majority asks for the same view; who hears a
 //!   live primary does not join. A primary that hears no majority stands down. So one replica that
 //!   comes and goes does not end views, and one that nobody hears does not keep them ([`view_change`]).
+//! * *Witnesses* (section 6.1) stand by until active replicas do not answer; what their logs keep is
+//!   said in [`witnesses`].
 //! * With an even number of replicas a quorum is a majority, which is more than `f + 1`.
 //! * Retransmission, and who asks whom: whoever waits repeats itself with each `heartbeat`.
 
@@ -37,6 +39,7 @@ mod recovery;
 mod replay;
 mod state_transfer;
 mod view_change;
+mod witnesses;
 
 use crate::acks::Acks;
 use crate::catch_up::CatchUp;
@@ -93,6 +96,8 @@ wire_enum! {
             commit: Slot,
             /// Whether it has lost what it had: it promises, and knows nothing.
             lost: bool,
+            /// Where a witness's log begins; [`Slot`] 0 for who has everything.
+            base: Slot,
         },
         /// The view has begun.
         StartView = 6 {
@@ -139,6 +144,15 @@ wire_enum! {
             /// Whether it leads that view.
             primary: bool,
         },
+        /// What witnesses need not keep.
+        Stable = 11 {
+            /// The view.
+            view: Reign,
+            /// All slots below this one are on the disks of as many active replicas as make a quorum.
+            op: Slot,
+            /// Whether a witness is to have the rest: if it lacks some below, it goes on from there.
+            called: bool,
+        },
     }
 }
 
@@ -158,6 +172,8 @@ wire_enum! {
             op: Slot,
             /// What this replica had applied by then.
             applied: Slot,
+            /// What witnesses need not keep, as far as was known by then.
+            stable: Slot,
         },
         /// The log up to `op` is the one that the view began with, or more of that view's; what it
         /// had beyond is cut off.
@@ -167,18 +183,21 @@ wire_enum! {
             /// The end of the log.
             op: Slot,
         },
-        /// A snapshot of the own store, maybe not finished, holds everything below `applied`.
+        /// A snapshot of the own store, maybe not finished, holds everything below `applied`, or more.
         Checkpoint = 4 {
             /// The view.
             view: Reign,
             /// The last view in which the status was normal.
             last_normal: Reign,
-            /// The first slot that is not in the snapshot.
+            /// The first slot whose entry follows: not in the snapshot, or needed by witnesses.
             applied: Slot,
             /// The view in which the entry before it was proposed.
             reign: Reign,
+            /// What witnesses need not keep.
+            stable: Slot,
         },
-        /// The store came from another replica and holds everything below `applied`.
+        /// The store came from another replica and holds everything below `applied`; a witness has gone
+        /// on from there.
         Installed = 5 {
             /// The first slot that the store did not hold.
             applied: Slot,
@@ -203,6 +222,7 @@ struct Candidate {
     op: Slot,
     commit: Slot,
     lost: bool,
+    base: Slot,
 }
 
 /// Whose log is taken over, and how much of it.
@@ -210,6 +230,8 @@ struct Candidate {
 struct Source {
     from: ReplicaId,
     until: Slot,
+    /// Whether nothing follows there.
+    ends: bool,
 }
 
 /// What a `RecoveryResponse` says.
@@ -227,11 +249,13 @@ struct Lost {
     responses: [Option<Response>; REPLICAS_MAX],
 }
 
-/// One replica: primary or backup.
+/// One replica: primary, backup or witness.
 #[derive(Debug)]
 pub struct Viewstamped {
     id: ReplicaId,
     replicas: usize,
+    /// Who holds the state and executes; the others are witnesses.
+    active: Replicas,
     quorum: usize,
     window: usize,
     heartbeat_ns: u64,
@@ -245,6 +269,9 @@ pub struct Viewstamped {
     log: Log,
     /// All slots below this one are committed, as far as is known. Never decreases.
     commit: Slot,
+    /// All slots below this one are on the disks of a quorum of active replicas, as far as is known.
+    /// Never decreases; of no meaning without witnesses.
+    stable: Slot,
 
     /// Primary: whether the view has begun, with its log on disk.
     leads: bool,
@@ -256,6 +283,10 @@ pub struct Viewstamped {
     heard: Replicas,
     /// Primary: when to stand down unless a majority is heard.
     resign_at: Time,
+    /// Primary: where the log ended when it last looked who has how much of it.
+    due: Slot,
+    /// Primary: whether witnesses fill in for active replicas that do not answer.
+    calls_witnesses: bool,
 
     /// The view wished for, when it is above `view`.
     wanted: Reign,
@@ -297,7 +328,8 @@ impl Protocol for Viewstamped {
             default: DefaultValue::Fixed(20_000_000),
             minimum: 1_000_000,
             maximum: 10_000_000_000,
-            doc: "How often the primary shows that it lives and repeats what was not answered.",
+            doc: "How often the primary shows that it lives, repeats what was not answered, and looks \
+                  whether witnesses must fill in.",
         },
         Parameter {
             name: "view_change_timeout",
@@ -311,6 +343,7 @@ impl Protocol for Viewstamped {
     ];
     const SERVICE: Service = Service::StateMachine;
     const REPAIRS: bool = true;
+    const WITNESSES: bool = true;
 
     type Message = Message;
     type Record = Record;
@@ -328,23 +361,30 @@ impl Protocol for Viewstamped {
 
     fn new(config: &Config) -> Self {
         assert!(config.window * 4 <= LOG_SLOTS);
+        let active = Replicas::first(config.replicas - config.witnesses);
+        let quorum = config.replicas / 2 + 1;
+        assert!(active.len() >= quorum, "somebody executes, in each quorum");
         Self {
             id: config.id,
             replicas: config.replicas,
-            quorum: config.replicas / 2 + 1,
+            active,
+            quorum,
             window: config.window,
             heartbeat_ns: config.parameters[HEARTBEAT],
             view_change_timeout_ns: config.parameters[VIEW_CHANGE_TIMEOUT],
             status: Status::Normal,
             view: Reign::ZERO,
             last_normal: Reign::ZERO,
-            log: Log::new(config.retain_bytes),
+            log: log_of(config),
             commit: Slot(0),
+            stable: Slot(0),
             leads: false,
             begins: false,
             acks: Acks::NONE,
             heard: Replicas::NONE,
             resign_at: Time::NEVER,
+            due: Slot(0),
+            calls_witnesses: false,
             wanted: Reign::ZERO,
             wished: Replicas::NONE,
             attempts: 0,
@@ -398,6 +438,7 @@ impl Protocol for Viewstamped {
         assert!(self.last_normal <= self.view && self.view <= self.wanted);
         assert!(self.log.last_reign() <= self.view);
         assert!(self.log.applied() <= self.commit);
+        assert!(!self.has_witnesses() || self.log.base() <= self.stable);
         let verified = self.catch_up.verified();
         assert!(verified <= self.log.end());
         assert_eq!(self.log.applied(), self.commit.min(verified).max(self.log.applied()));
@@ -409,6 +450,7 @@ impl Protocol for Viewstamped {
         if self.leads {
             assert!(self.is_whole() && self.status == Status::Normal && !self.begins);
             assert_eq!(self.primary(), Some(self.id));
+            assert!(!self.is_witness(self.id));
             assert!(self.acks.furthest() <= self.log.end());
             assert!(self.commit <= self.log.end());
             assert!(self.acks.reached_by(self.quorum) <= self.commit);
@@ -438,7 +480,7 @@ impl Viewstamped {
             self.begin_recovery(cx);
         } else if self.view == Reign::ZERO && self.id == ReplicaId(0) {
             // The first primary of a new group is always replica 0, so that runs are alike.
-            self.wish(Reign(self.replicas as u64), cx);
+            self.wish(Reign(self.active.len() as u64), cx);
         } else if self.status == Status::Normal && self.primary() == Some(self.id) {
             self.suspect(cx);
         } else if self.status == Status::ViewChange {
@@ -462,8 +504,8 @@ impl Viewstamped {
             Message::StartViewChange { view, entered } => {
                 self.on_start_view_change(from, view, entered, cx);
             }
-            Message::DoViewChange { view, last_normal, op, commit, lost } => {
-                let candidate = Candidate { last_normal, op, commit, lost };
+            Message::DoViewChange { view, last_normal, op, commit, lost, base } => {
+                let candidate = Candidate { last_normal, op, commit, lost, base };
                 self.on_do_view_change(from, view, candidate, cx);
             }
             Message::StartView { view, op, commit, reign } => {
@@ -477,6 +519,7 @@ impl Viewstamped {
             Message::RecoveryResponse { view, nonce, op, primary } => {
                 self.on_recovery_response(from, nonce, Response { view, op, primary }, cx);
             }
+            Message::Stable { view, op, called } => self.on_stable(view, op, called, cx),
         }
     }
 
@@ -493,9 +536,9 @@ impl Viewstamped {
         }
     }
 
-    /// Who leads `view`; nobody leads the view with which a group begins.
+    /// Who leads `view`, always an active replica; nobody leads the view with which a group begins.
     fn primary_of(&self, view: Reign) -> Option<ReplicaId> {
-        let place = u8::try_from(view.0 % self.replicas as u64).expect("replicas are few");
+        let place = u8::try_from(view.0 % self.active.len() as u64).expect("replicas are few");
         (view > Reign::ZERO).then_some(ReplicaId(place))
     }
 
@@ -527,6 +570,24 @@ impl Viewstamped {
     /// Everything below `commit` is committed: applies it as far as the log is that of the view.
     fn advance<C: Context<Self>>(&mut self, commit: Slot, reply: bool, cx: &mut C) {
         self.commit = self.commit.max(commit);
-        self.log.apply(self.commit.min(self.catch_up.verified()), reply, cx);
+        self.apply(self.commit.min(self.catch_up.verified()), reply, cx);
+    }
+
+    /// Everything below `committed` is committed, as the log has it; a witness does not execute it.
+    fn apply<C: Context<Self>>(&mut self, committed: Slot, reply: bool, cx: &mut C) {
+        if self.is_witness(self.id) {
+            self.log.pass(committed, cx);
+        } else {
+            self.log.apply(committed, reply, cx);
+        }
+    }
+}
+
+/// Where there are witnesses all keep what those need; of the rest a witness keeps nothing.
+fn log_of(config: &Config) -> Log {
+    match config.witnesses {
+        0 => Log::new(config.retain_bytes),
+        _ if config.is_witness() => Log::holding(0),
+        _ => Log::holding(config.retain_bytes),
     }
 }

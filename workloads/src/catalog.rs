@@ -36,6 +36,8 @@ pub struct ProtocolSpec {
     pub replicas: RangeInclusive<u8>,
     /// Whether some of them may follow without a vote.
     pub observers: bool,
+    /// Whether some of them may vote and execute nothing.
+    pub witnesses: bool,
     /// Whether its leader and its voters are changed when an administrator asks.
     pub changes: bool,
     /// Judges the parameters together, in catalog order, once each is within its own range.

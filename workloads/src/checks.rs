@@ -35,6 +35,7 @@ pub(crate) fn check(
     checker.transport();
     checker.placement();
     checker.voters();
+    checker.active();
     checker.sizes();
     checker.batches();
     checker.links();
@@ -44,6 +45,7 @@ pub(crate) fn check(
         let protocol = &catalog.protocols[choice.index];
         checker.replicas(choice, protocol);
         checker.observers(protocol);
+        checker.witnesses(protocol);
         checker.operations(protocol);
         checker.parameters(choice, protocol, &resolved.parameters);
     }
@@ -229,6 +231,34 @@ impl Checker<'_> {
             format!("found {observers} observers"),
             format!("{} has none: each of its replicas votes", protocol.name),
             format!("write `observers: 0`, or leave {} out", protocol.name),
+        );
+    }
+
+    fn active(&mut self) {
+        let (replicas, witnesses) =
+            (self.workload.cluster.replicas, self.workload.cluster.witnesses);
+        let most = replicas.saturating_sub(1) / 2;
+        if witnesses <= most || !self.settings.sound(&["cluster.witnesses", "cluster.replicas"]) {
+            return;
+        }
+        self.fault(
+            &["cluster.witnesses", "cluster.replicas"],
+            format!("found {witnesses} witnesses of {replicas} replicas"),
+            "must leave a majority that executes".into(),
+            format!("write at most `witnesses: {most}`, or more replicas"),
+        );
+    }
+
+    fn witnesses(&mut self, protocol: &ProtocolSpec) {
+        let witnesses = self.workload.cluster.witnesses;
+        if witnesses == 0 || protocol.witnesses || !self.settings.sound(&["cluster.witnesses"]) {
+            return;
+        }
+        self.fault(
+            &["cluster.witnesses"],
+            format!("found {witnesses} witnesses"),
+            format!("{} has none: each of its replicas executes", protocol.name),
+            format!("write `witnesses: 0`, or leave {} out", protocol.name),
         );
     }
 

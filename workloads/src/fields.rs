@@ -182,6 +182,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("cluster", Kind::Map, "", "The replicas and how they are run."),
     key("cluster.replicas", count(1, 9), "3", "Replicas in each group."),
     key("cluster.observers", count(0, 8), "0", "How many of the replicas, the last ones, follow and have no vote; for protocols that know observers."),
+    key("cluster.witnesses", count(0, 4), "0", "How many of the replicas, the last ones, vote and execute nothing; for protocols that know witnesses."),
     key("cluster.cores", count(1, 64), "1", "Independent groups, one core of every replica each; keys are hashed to them."),
     key("cluster.transport", choice::<Transport>(), "tcp", "What carries the messages."),
     key("cluster.durability", choice::<Durability>(), "group", "What survives a crash of a replica."),

@@ -39,6 +39,7 @@ fn cluster(settings: &Settings) -> Cluster {
     Cluster {
         replicas: settings.narrow("cluster.replicas"),
         observers: settings.narrow("cluster.observers"),
+        witnesses: settings.narrow("cluster.witnesses"),
         cores: settings.narrow("cluster.cores"),
         transport: choice(settings, "cluster.transport"),
         durability: choice(settings, "cluster.durability"),

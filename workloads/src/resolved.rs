@@ -80,6 +80,7 @@ fn cluster(cluster: &Cluster) -> Value {
     mapping([
         ("replicas", cluster.replicas.into()),
         ("observers", cluster.observers.into()),
+        ("witnesses", cluster.witnesses.into()),
         ("cores", cluster.cores.into()),
         ("transport", text(cluster.transport.name())),
         ("durability", text(cluster.durability.name())),

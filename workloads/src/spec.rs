@@ -41,6 +41,8 @@ pub struct Cluster {
     pub replicas: u8,
     /// How many of them, the last ones, have no vote, 0 to 8.
     pub observers: u8,
+    /// How many of them, the last ones, vote and execute nothing, 0 to 4.
+    pub witnesses: u8,
     /// Independent groups, one core of every replica each, 1 to 64.
     pub cores: u16,
     /// What carries the messages.

@@ -107,6 +107,7 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
             window: 64,
             retain_bytes: 1 << 20,
             observers: 0,
+            witnesses: 0,
             lost: false,
             parameters,
         },

@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// How many of them, the last ones, follow and have no vote.
     #[arg(long, default_value_t = 0)]
     observers: u8,
+    /// How many of them, the last ones, vote and execute nothing.
+    #[arg(long, default_value_t = 0)]
+    witnesses: u8,
     /// Resource managers of a transaction, by default all replicas: so many, the last ones, hold all
     /// keys, and the first, which coordinates, holds none if they are fewer.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -34,8 +37,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn count(arguments: &Arguments) -> ExitCode {
-    let Arguments { protocol, with, replicas, observers, managers, operations, simulated } =
-        arguments;
+    let Arguments {
+        protocol,
+        with,
+        replicas,
+        observers,
+        witnesses,
+        managers,
+        operations,
+        simulated,
+    } = arguments;
     let managers = managers.unwrap_or(*replicas);
     if managers > *replicas {
         let error = format!("{managers} managers are more than {replicas} replicas");
@@ -50,6 +61,7 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
                 parameters: with,
                 replicas: *replicas,
                 observers: *observers,
+                witnesses: *witnesses,
                 managers,
                 operation,
                 simulated: virtually,
@@ -67,9 +79,13 @@ pub(crate) fn count(arguments: &Arguments) -> ExitCode {
         }
     }
     let header = ["operation", "on the", "messages", "delays", "forced writes"];
-    let without_vote =
-        if *observers > 0 { format!(", {observers} of them observers") } else { String::new() };
-    println!("{protocol}, {replicas} replicas{without_vote}, one operation at a time");
+    let roles = [(observers, "observers"), (witnesses, "witnesses")];
+    let of_them: String = roles
+        .iter()
+        .filter(|&&(&count, _)| count > 0)
+        .map(|(count, role)| format!(", {count} of them {role}"))
+        .collect();
+    println!("{protocol}, {replicas} replicas{of_them}, one operation at a time");
     print!("{}", grid(header.map(str::to_owned).to_vec(), rows.into_iter()));
     println!(
         "\nMessages are those between replicas; delays count the way from the client and back."

@@ -27,6 +27,8 @@ pub struct Enlist {
     pub replicas: u8,
     /// How many of them, the last ones, have no vote.
     pub observers: u8,
+    /// How many of them, the last ones, vote and execute nothing.
+    pub witnesses: u8,
     /// Whether it starts for the first time: later a replica without a log has lost it.
     pub founding: bool,
     /// The run's cluster.
@@ -83,7 +85,7 @@ impl Enlist {
     /// # Errors
     /// A sentence: which do not.
     pub fn check(&self) -> Result<(), String> {
-        let Self { parameters, id, replicas, observers, listen, processors, .. } = self;
+        let Self { parameters, id, replicas, observers, witnesses, listen, processors, .. } = self;
         if usize::from(*replicas) > REPLICAS_MAX || id >= replicas {
             return Err(format!("there is no replica {id} of {replicas}"));
         }
@@ -91,6 +93,9 @@ impl Enlist {
             return Err(format!(
                 "{observers} observers of {replicas} replicas leave nobody to vote"
             ));
+        }
+        if *witnesses > (replicas - 1) / 2 {
+            return Err(format!("{witnesses} witnesses of {replicas} replicas leave no majority"));
         }
         if parameters.len() > PARAMETERS_MAX {
             let count = parameters.len();

@@ -123,6 +123,7 @@ impl<P: Protocol> World<P> {
             retain_bytes: 256,
             parameters,
             observers: 0,
+            witnesses: 0,
             lost: false,
         };
         let ids = 0..u8::try_from(replicas).expect("few");

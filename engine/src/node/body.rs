@@ -79,7 +79,12 @@ const TELL_NS: u64 = 1_000_000_000;
 
 impl<P: Protocol, S: Storage> Body<P, S> {
     pub(super) fn new(settings: Settings) -> Self {
-        let keys_expected = settings.keys_expected;
+        // Who executes nothing needs no memory for what commands leave behind.
+        let (keys_expected, sessions_max) = if settings.protocol.is_witness() {
+            (0, 1)
+        } else {
+            (settings.keys_expected, settings.sessions_max)
+        };
         let retain_bytes = usize::try_from(settings.protocol.retain_bytes).expect("memory");
         Self {
             now: Time(0),
@@ -98,7 +103,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
                     keys_max: keys_expected.max(1024) * KEYS_GROWTH,
                     large_bytes_max: LARGE_BYTES_MAX,
                 },
-                settings.sessions_max,
+                sessions_max,
             ),
             snapshots: Snapshots::default(),
             wal: None,
@@ -593,6 +598,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
     }
 
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
+        assert!(!self.settings.protocol.is_witness(), "a witness executes nothing");
         self.counters.commands += u64::from(batch.commands);
         let connections = &mut self.connections;
         let on_reply = |session: SessionId, answer: &Reply<'_>| {

@@ -38,7 +38,8 @@ impl State {
     }
 
     /// Applies the batch of the next slot. A batch below it is in the snapshot that this replica
-    /// was made whole from, so nothing is left to do; that happens when the log is replayed.
+    /// was made whole from, so nothing is left to do; that happens when the log is replayed, or was
+    /// fetched for others.
     #[inline]
     pub(super) fn apply(
         &mut self,

@@ -165,6 +165,7 @@ impl<P: Protocol> Protocol for Observed<P> {
     const REPLICAS_MAX: usize = P::REPLICAS_MAX;
     const REPAIRS: bool = P::REPAIRS;
     const OBSERVERS: bool = P::OBSERVERS;
+    const WITNESSES: bool = P::WITNESSES;
     const CHANGES: bool = P::CHANGES;
 
     type Message = P::Message;

@@ -37,6 +37,8 @@ pub struct Plan {
     pub replicas: u8,
     /// How many of them, the last ones, have no vote.
     pub observers: u8,
+    /// How many of them, the last ones, vote and execute nothing.
+    pub witnesses: u8,
     /// The protocol's own parameters.
     pub parameters: [u64; PARAMETERS_MAX],
     /// Batches in flight.
@@ -319,6 +321,7 @@ impl Plan {
             groups: 1,
             replicas,
             observers: 0,
+            witnesses: 0,
             parameters: draw_parameters::<P>(random, replicas),
             window: 1 << random.below(7),
             batch_ops_max: 1 << random.below(6),
@@ -372,6 +375,7 @@ impl Plan {
             .with_patience_for::<P>()
             .ringed::<P>()
             .observed::<P>()
+            .witnessed::<P>()
             .changed::<P>()
             .sometimes_a_bank::<P>()
     }
@@ -382,6 +386,16 @@ impl Plan {
         if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && chance(random, 40) {
             self.observers =
                 1 + u8::try_from(random.below(u64::from(self.replicas) / 2)).expect("few");
+        }
+        self
+    }
+
+    /// Some clusters have witnesses.
+    fn witnessed<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x317e, Concern::World);
+        let most = u64::from(self.replicas - 1) / 2;
+        if P::WITNESSES && most > 0 && chance(random, 40) {
+            self.witnesses = 1 + u8::try_from(random.below(most)).expect("few");
         }
         self
     }

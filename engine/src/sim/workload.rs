@@ -32,6 +32,7 @@ pub fn plan_of(
         groups,
         replicas: u8::try_from(replicas).expect("few"),
         observers: spec.observers,
+        witnesses: spec.witnesses,
         parameters,
         window: spec.window as usize,
         batch_ops_max: cluster::batch_ops_max(workload, protocol),

@@ -315,6 +315,7 @@ impl<P: Protocol> World<P> {
                 retain_bytes: plan.retain_bytes,
                 parameters: plan.parameters,
                 observers: usize::from(self.plan.observers),
+                witnesses: usize::from(self.plan.witnesses),
                 lost: false,
             },
             cluster: plan.seed,
@@ -683,20 +684,26 @@ impl<P: Protocol> World<P> {
         newest.into_iter().map(|(key, (_, id))| (key, id)).collect()
     }
 
-    /// What all running replicas of a group say alike.
+    /// What all running replicas of a group that have a state say alike.
     fn same<T: PartialEq>(
         &self,
         group: usize,
         say: impl Fn(&Replica<P>) -> Option<T>,
     ) -> Option<T> {
-        let mut said = self.nodes(group).map(say);
+        let executing = self.replicas() - usize::from(self.plan.witnesses);
+        let mut said = self.first_nodes(group, executing).map(say);
         let first = said.next()??;
         said.all(|other| other.as_ref() == Some(&first)).then_some(first)
     }
 
     fn nodes(&self, group: usize) -> impl Iterator<Item = &Replica<P>> {
+        self.first_nodes(group, self.replicas())
+    }
+
+    /// Those of so many replicas, the first ones.
+    fn first_nodes(&self, group: usize, count: usize) -> impl Iterator<Item = &Replica<P>> {
         let first = group * self.replicas();
-        self.machines[first..first + self.replicas()].iter().filter_map(Machine::node)
+        self.machines[first..first + count].iter().filter_map(Machine::node)
     }
 
     /// What the replicas say of themselves, for a run that got stuck.

@@ -19,20 +19,28 @@ const fn is_cluster(replicas: u64) -> bool {
     replicas <= REPLICAS_MAX as u64
 }
 
-fn simulated(voters: u8) {
+fn simulated(executing: u8) {
     let is_possible = |form: &&Form| {
-        form.replicas_min <= voters.into() && is_cluster(u64::from(voters) + form.observers)
+        form.replicas_min <= executing.into() && is_cluster(u64::from(executing) + form.others())
     };
     for form in FORMS.iter().filter(is_possible) {
         let Form { protocol, with: parameters, operation, .. } = *form;
-        let observers = u8::try_from(form.observers).unwrap();
-        let replicas = voters + observers;
-        let (managers, simulated) = (replicas, true);
-        let question =
-            Question { protocol, parameters, replicas, observers, managers, operation, simulated };
+        let [observers, witnesses] =
+            [form.observers, form.witnesses].map(|count| u8::try_from(count).unwrap());
+        let replicas = executing + observers + witnesses;
+        let question = Question {
+            protocol,
+            parameters,
+            replicas,
+            observers,
+            witnesses,
+            managers: replicas,
+            operation,
+            simulated: true,
+        };
         let counts = question.ask().unwrap();
         let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
-        assert_eq!(counts.whole(), Some(form.at(voters.into())), "{said}");
+        assert_eq!(counts.whole(), Some(form.at(executing.into())), "{said}");
     }
 }
 
@@ -54,11 +62,12 @@ fn on_the_engine(form: &Form) {
 /// Messages, delays and forced writes, and all that was said. The command itself is asked, because
 /// replicas on the engine are processes of its own program.
 fn ask_the_engine(form: &Form) -> (Vec<u64>, String) {
-    let Form { protocol, with, operation, observers, .. } = *form;
-    let [replicas, observers] = [3 + observers, observers].map(|count| count.to_string());
+    let Form { protocol, with, operation, observers, witnesses, .. } = *form;
+    let [replicas, observers, witnesses] =
+        [3 + form.others(), observers, witnesses].map(|count| count.to_string());
     let output = support::synod()
         .args(["count", protocol, "--with", with, "--operations", operation])
-        .args(["--replicas", &replicas, "--observers", &observers])
+        .args(["--replicas", &replicas, "--observers", &observers, "--witnesses", &witnesses])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -90,6 +99,7 @@ fn transactions_of_managers_apart_cost_what_papers_say() {
                         parameters,
                         replicas,
                         observers: 0,
+                        witnesses: 0,
                         managers: narrow,
                         operation,
                         simulated,

@@ -17,7 +17,7 @@ impl Viewstamped {
         }
         let op = self.log.end();
         let prepare = Message::Prepare { view: self.view, op, commit: self.commit };
-        for to in self.others() {
+        for to in self.others().filter(|&to| self.takes_part(to)) {
             // Asking is no promise: the primary's own acknowledgement is a message of its own.
             cx.send_now(to, prepare, batch);
         }
@@ -68,7 +68,7 @@ impl Viewstamped {
         // what was acknowledged before may have got lost.
         self.acknowledge(from, cx);
         self.advance(commit, false, cx);
-        if self.log.end() < commit {
+        if self.log.end() < commit && !self.is_witness(self.id) {
             self.get_state(from, cx);
         }
     }
@@ -126,11 +126,13 @@ impl Viewstamped {
             self.resign_at = now + self.view_change_timeout_ns;
         }
         self.repeat_at = now + self.heartbeat_ns;
+        self.look_at_active(cx);
         for to in self.others() {
             if self.acks.present().contains(to) {
                 let commit = Message::Commit { view: self.view, commit: self.commit };
                 // Promises nothing about the disk: the view began with its log on disk.
                 cx.send_now(to, commit, Payload::EMPTY);
+                self.tell_stable(to, cx);
                 self.repeat_prepares(to, cx);
             } else {
                 self.send_start_view(to, cx);
@@ -141,7 +143,8 @@ impl Viewstamped {
     /// Sends again what a backup has not acknowledged, unless it is moving. What is committed it asks
     /// for by itself.
     fn repeat_prepares<C: Context<Self>>(&mut self, to: ReplicaId, cx: &mut C) {
-        let Some(stalled_at) = self.acks.stalled_at(to) else { return };
+        let stalled_at = self.acks.stalled_at(to).filter(|_| self.takes_part(to));
+        let Some(stalled_at) = stalled_at else { return };
         let from = stalled_at.max(self.commit);
         let page = usize::try_from(page_slots(self.window)).expect("a page is short");
         for (op, entry) in self.log.entries(from).take(page) {

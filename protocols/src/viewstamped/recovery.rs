@@ -73,7 +73,7 @@ impl Viewstamped {
             if latest > self.view {
                 self.move_to(latest, cx);
             }
-            self.source = Some(Source { from: primary, until: op });
+            self.source = Some(Source { from: primary, until: op, ends: true });
             self.go_on(cx);
         }
     }

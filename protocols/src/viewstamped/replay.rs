@@ -16,9 +16,10 @@ impl Viewstamped {
                 self.view = self.view.max(view);
                 self.catch_up.begin(&self.log, cx);
             }
-            Record::Prepared { reign, op, applied } => {
+            Record::Prepared { reign, op, applied, stable } => {
                 // What had been applied was committed, as the log has it by now.
-                self.log.apply(applied, false, cx);
+                self.apply(applied, false, cx);
+                self.note_stable(stable, cx);
                 self.log.replay(op, reign, batch, cx);
             }
             Record::Normal { view, op } => {
@@ -26,19 +27,21 @@ impl Viewstamped {
                 self.last_normal = view;
                 self.log.truncate(op, cx);
             }
-            Record::Checkpoint { view, last_normal, applied, reign } => {
+            Record::Checkpoint { view, last_normal, applied, reign, stable } => {
                 self.view = self.view.max(view);
                 self.last_normal = self.last_normal.max(last_normal);
-                self.log.apply(applied, false, cx);
+                self.apply(applied, false, cx);
                 // The rest of the way is in the snapshot.
                 if applied > self.log.applied() {
                     self.log.install(applied, reign, cx);
                 }
+                self.note_stable(stable, cx);
             }
             Record::Installed { applied } => {
                 if applied > self.log.applied() {
                     self.install(applied, cx);
                 }
+                self.note_stable(applied, cx);
             }
         }
         self.settle(cx);
@@ -57,11 +60,13 @@ impl Viewstamped {
     }
 
     pub(super) fn append_checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {
-        let (view, last_normal, applied) = (self.view, self.last_normal, self.log.applied());
-        let reign = self.log.reign_before(applied).unwrap_or_default();
-        cx.append(Record::Checkpoint { view, last_normal, applied, reign }, Payload::EMPTY);
-        for (op, entry) in self.log.entries(applied) {
-            cx.append(Record::Prepared { reign: entry.reign, op, applied }, entry.batch);
+        let Self { view, last_normal, stable, .. } = *self;
+        let (from, applied) = (self.log.needed_from(), self.log.applied());
+        let reign = self.log.reign_before(from).unwrap_or_default();
+        let checkpoint = Record::Checkpoint { view, last_normal, applied: from, reign, stable };
+        cx.append(checkpoint, Payload::EMPTY);
+        for (op, entry) in self.log.entries(from) {
+            cx.append(Record::Prepared { reign: entry.reign, op, applied, stable }, entry.batch);
         }
     }
 }

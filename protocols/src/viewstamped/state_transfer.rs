@@ -27,8 +27,15 @@ impl Viewstamped {
         if view != self.view || !answers || self.lost.is_some() || from == self.id {
             return;
         }
+        if self.is_witness(from) && op < self.stable {
+            self.send_stable(from, true, cx);
+            return;
+        }
         if op < self.log.base() {
-            cx.send_snapshot(from);
+            if !self.is_witness(self.id) {
+                self.tell_stable(from, cx);
+                cx.send_snapshot(from);
+            }
             return;
         }
         let page = usize::try_from(page_slots(self.window)).expect("a page is short");
@@ -77,13 +84,20 @@ impl Viewstamped {
 
     /// Takes in an entry of the view's log; whether it was the next one.
     pub(super) fn take<C: Context<Self>>(&mut self, entry: Early, cx: &mut C) -> bool {
-        let prepared =
-            |Early { slot: op, reign, .. }, applied| Record::Prepared { reign, op, applied };
+        let stable = self.stable;
+        let prepared = |Early { slot: op, reign, .. }, applied| Record::Prepared {
+            reign,
+            op,
+            applied,
+            stable,
+        };
         self.catch_up.take(&mut self.log, entry, prepared, cx)
     }
 
     /// The store holds everything below `applied`.
     pub(super) fn on_installed<C: Context<Self>>(&mut self, applied: Slot, cx: &mut C) {
+        // Witnesses may need the entries of what is not stable: applying those again changes nothing.
+        let applied = if self.has_witnesses() { applied.min(self.stable) } else { applied };
         if applied <= self.log.applied() {
             return;
         }
@@ -98,8 +112,7 @@ impl Viewstamped {
     /// Forgets what a snapshot covers.
     pub(super) fn install<C: Context<Self>>(&mut self, applied: Slot, cx: &mut C) {
         self.log.skip_to(applied, cx);
-        self.catch_up.forget_early(cx);
         self.commit = self.commit.max(applied);
-        self.catch_up.verify(applied);
+        self.catch_up.skip_to(applied, cx);
     }
 }

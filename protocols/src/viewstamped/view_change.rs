@@ -127,6 +127,7 @@ impl Viewstamped {
             op: self.log.end(),
             commit: self.commit,
             lost: self.lost.is_some(),
+            base: if self.is_witness(self.id) { self.log.base() } else { Slot(0) },
         };
         cx.send(primary, do_view_change, Payload::EMPTY);
     }
@@ -166,27 +167,42 @@ impl Viewstamped {
         if knowing < self.quorum && !all_others_know {
             return;
         }
-        let best = self
-            .everyone()
+        let (mut from, Candidate { op: mut until, base, .. }) = self.best_of(self.everyone());
+        let ends = !self.is_witness(from) || base <= self.catch_up.verified();
+        if !ends {
+            // What a witness does not keep any more comes from the best active replica.
+            (from, until) = (self.best_of(self.active.iter()).0, base);
+        }
+        self.source = Some(Source { from, until, ends });
+        if from == self.id {
+            self.catch_up.verify(until);
+        }
+        self.advance(commit, false, cx);
+        self.go_on(cx);
+    }
+
+    /// Who of these has the best log.
+    fn best_of(&self, replicas: impl Iterator<Item = ReplicaId>) -> (ReplicaId, Candidate) {
+        replicas
             .filter_map(|replica| Some((replica, self.candidates[replica.index()]?)))
             .filter(|(_, candidate)| !candidate.lost)
             // The own log needs no transfer, so it wins a tie.
-            .max_by_key(|&(id, candidate)| (candidate.last_normal, candidate.op, id == self.id));
-        let (from, Candidate { op, .. }) = best.expect("a majority has told");
-        self.commit = self.commit.max(commit);
-        self.source = Some(Source { from, until: op });
-        if from == self.id {
-            self.catch_up.verify(op);
-        }
-        self.go_on(cx);
+            .max_by_key(|&(id, Candidate { last_normal, op, .. })| {
+                (last_normal, op, !self.is_witness(id), id == self.id)
+            })
+            .expect("a majority has told, and of each majority one is active")
     }
 
     /// Begins the view if the log is there; otherwise asks for more of it.
     pub(super) fn go_on<C: Context<Self>>(&mut self, cx: &mut C) {
-        let Some(Source { from, until }) = self.source else { return };
+        let Some(Source { from, until, ends }) = self.source else { return };
         let verified = self.catch_up.verified();
         if verified < until {
             self.get_state(from, cx);
+            return;
+        }
+        if !ends {
+            self.choose(cx);
             return;
         }
         self.log.truncate(verified, cx);
@@ -249,7 +265,7 @@ impl Viewstamped {
         self.withdraw_wish();
         if self.status == Status::ViewChange {
             if self.source.is_none() {
-                self.source = Some(Source { from, until: op });
+                self.source = Some(Source { from, until: op, ends: true });
                 self.catch_up.compare(&self.log, op, reign);
             }
             self.commit = self.commit.max(commit);
@@ -266,6 +282,8 @@ impl Viewstamped {
         self.leads = true;
         self.heard = Replicas::NONE;
         self.acks.note(self.id, self.log.end());
+        // Until active replicas have shown that they are there.
+        (self.calls_witnesses, self.due) = (true, self.log.end());
         self.resign_at = cx.now() + self.view_change_timeout_ns;
         self.suspect_at = Time::NEVER;
         self.repeat_at = cx.now() + self.heartbeat_ns;

@@ -269,6 +269,8 @@ impl<P: Protocol> Cluster<P> {
     }
 
     fn carry_out(&mut self, index: usize, output: Output) {
+        let executes = !output.committed.is_empty();
+        assert!(!(executes && self.plan.is_witness(index)), "a witness executes");
         for (slot, batch) in output.committed {
             if P::NAME == Raft::NAME && !self.committed.contains_key(&slot) {
                 let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
@@ -529,25 +531,31 @@ impl<P: Protocol> Cluster<P> {
         let mut lives = self.living();
         let payloads_fit = match P::SERVICE {
             Service::Registers | Service::Transactions => {
-                lives.clone().all(|life| life.arena.held_bytes() == 0)
+                lives.all(|life| life.arena.held_bytes() == 0)
             }
             Service::StateMachine => {
                 // Votes for values that lost may stay, but never more than a window of them.
                 let batch_bytes_max = self.plan.batch_commands_max * 96;
                 let bytes_max =
                     self.plan.retain_bytes + 2 * (self.plan.window * batch_bytes_max) as u64;
-                lives.clone().all(|life| life.arena.held_bytes() as u64 <= bytes_max)
+                lives.all(|life| life.arena.held_bytes() as u64 <= bytes_max)
             }
         };
-        let first = lives.next().map(|life| &life.store);
-        let same =
-            P::SERVICE != Service::StateMachine || lives.all(|life| Some(&life.store) == first);
+        let mut stores = self.executing().map(|life| &life.store);
+        let first = stores.next();
+        let same = P::SERVICE != Service::StateMachine || stores.all(|store| Some(store) == first);
         let nothing_is_owed = self.living().all(|life| life.protocol.hints().kept == 0);
         payloads_fit && same && nothing_is_owed
     }
 
-    fn living(&self) -> impl Iterator<Item = &Life<P>> + Clone {
+    fn living(&self) -> impl Iterator<Item = &Life<P>> {
         self.replicas.iter().filter_map(|replica| replica.life.as_ref())
+    }
+
+    /// Those of them that have a state.
+    fn executing(&self) -> impl Iterator<Item = &Life<P>> {
+        let executing = self.plan.replicas - self.plan.witnesses;
+        self.replicas[..executing].iter().filter_map(|replica| replica.life.as_ref())
     }
 }
 

@@ -7,6 +7,7 @@ mod paxos;
 mod paxos_commit;
 mod transactions;
 mod voters;
+mod witnesses;
 
 use std::collections::BTreeMap;
 
@@ -82,9 +83,10 @@ impl<P: Protocol> Replica<P> {
                 misread_by_raft(mutation, mail, &self.disk, packets)
             }
             Some(mutation) if P::NAME == "viewstamped" => {
-                let log = viewstamped_log(&self.disk);
-                let me = self.config.id;
-                vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+                let (log, me) = (viewstamped_log(&self.disk), self.config.id);
+                witnesses::misread(mutation, &mail, &self.config).unwrap_or_else(|| {
+                    vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+                })
             }
             Some(mutation) if P::NAME == "zab" => {
                 let log = zab_log(&self.disk);
@@ -278,15 +280,15 @@ fn misread_by_viewstamped(
         answer.saying(&Message::PrepareOk { view, op: op.next() }).into_packet()
     };
     match (mutation, message) {
-        (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, .. }) => {
+        (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, base, .. }) => {
             let last_normal = Reign::ZERO;
-            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost, base })
         }
-        (Mutation::BeginsWithOwnLog, Message::DoViewChange { view, lost, .. })
+        (Mutation::BeginsWithOwnLog, Message::DoViewChange { view, lost, base, .. })
             if mail.peer != me =>
         {
             let (last_normal, op, commit) = (Reign::ZERO, Slot(0), Slot(0));
-            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost })
+            mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost, base })
         }
         (Mutation::AcknowledgesOldViews, Message::Prepare { view, op, .. }) if view < own_view => {
             packets.push(acknowledges(view, op));

@@ -277,6 +277,16 @@ const VIEWSTAMPED: &[Row] = &[
     ("client repeats as new", Mutation::RepeatsAsNew, HISTORY),
 ];
 
+/// What only witnesses bring about.
+const VIEWSTAMPED_OF_WITNESSES: &[Row] = &[
+    ("witness takes itself for active", Mutation::TakesItselfForActive, ANY),
+    ("witness drops what is committed", Mutation::DropsWhatIsCommitted, ANY),
+    ("witness skips to what is committed", Mutation::SkipsToCommitted, ANY),
+    ("counts a witness as active", Mutation::CountsWitnessesAsActive, ANY),
+    ("ignores what witnesses keep", Mutation::IgnoresLogsOfWitnesses, AGREEMENT),
+    ("witness forgets where it goes on", Mutation::ForgetsRecords(5), ANY),
+];
+
 const ZAB: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
     ("acknowledges before the disk", Mutation::SendsKindEarly(9), AGREEMENT),
@@ -516,6 +526,11 @@ fn mutants() -> Vec<Mutant> {
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
+    // Either active replica is alone with the witness now and then.
+    let witnessed =
+        |seed| Plan { replicas: 3, witnesses: 1, ..Plan::draw::<Viewstamped>(seed * 8 + 2) };
+    let of_witnesses = VIEWSTAMPED_OF_WITNESSES;
+    mutants.extend(mutants_with::<Viewstamped>("viewstamped", of_witnesses, witnessed));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));

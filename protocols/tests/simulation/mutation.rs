@@ -119,6 +119,16 @@ pub(crate) enum Mutation {
     AppendsPastHoles,
     /// Viewstamped, Zab: a follower takes whatever is proposed as committed at once.
     CommitsWhatIsProposed,
+    /// Viewstamped: a witness takes itself for an active replica.
+    TakesItselfForActive,
+    /// Viewstamped: a witness keeps nothing that is committed.
+    DropsWhatIsCommitted,
+    /// Viewstamped: a witness that is called begins with what is not committed.
+    SkipsToCommitted,
+    /// Viewstamped: what a witness holds counts for an active replica.
+    CountsWitnessesAsActive,
+    /// Viewstamped: a new primary takes no notice of what witnesses keep.
+    IgnoresLogsOfWitnesses,
     /// Zab: a follower that is told to commit the initial history commits all that it has.
     CommitsWhatItHas,
 

@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) replicas: usize,
     pub(crate) observers: usize,
+    pub(crate) witnesses: usize,
     pub(crate) window: usize,
     pub(crate) retain_bytes: u64,
     pub(crate) parameters: [u64; PARAMETERS_MAX],
@@ -66,6 +67,7 @@ impl Plan {
             seed,
             replicas,
             observers: 0,
+            witnesses: 0,
             window: random.pick(&[1, 2, 4, 16]),
             retain_bytes: random.pick(&[0, 100, 400, 2_000, 1_000_000]),
             parameters: parameters::<P>(replicas, random),
@@ -91,6 +93,7 @@ impl Plan {
             .transacting::<P>()
             .ringed::<P>(40)
             .observed::<P>(40)
+            .witnessed::<P>(40)
             .changing::<P>()
     }
 
@@ -100,6 +103,16 @@ impl Plan {
         if P::OBSERVERS && !P::CHANGES && self.replicas > 1 && random.percent(percent) {
             self.observers =
                 usize::try_from(random.between(1, self.replicas as u64 / 2)).expect("a few");
+        }
+        self
+    }
+
+    /// Some groups have witnesses.
+    pub(crate) fn witnessed<P: Protocol>(mut self, percent: u64) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x317e);
+        let most = (self.replicas as u64 - 1) / 2;
+        if P::WITNESSES && most > 0 && random.percent(percent) {
+            self.witnesses = usize::try_from(random.between(1, most)).expect("a few");
         }
         self
     }
@@ -282,9 +295,18 @@ impl Plan {
         }
     }
 
+    /// Whether a replica, by its number, executes nothing.
+    pub(crate) const fn is_witness(&self, replica: usize) -> bool {
+        replica + self.witnesses >= self.replicas
+    }
+
     pub(crate) fn config(&self, id: ReplicaId) -> Config {
         let Self { replicas, observers, window, retain_bytes, parameters, .. } = *self;
-        Config { id, replicas, observers, window, retain_bytes, parameters, lost: false }
+        let is_mistaken =
+            self.mutation == Some(Mutation::TakesItselfForActive) && self.is_witness(id.index());
+        let witnesses = if is_mistaken { 0 } else { self.witnesses };
+        let lost = false;
+        Config { id, replicas, observers, witnesses, window, retain_bytes, parameters, lost }
     }
 }
 

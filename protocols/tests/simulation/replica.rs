@@ -344,7 +344,7 @@ impl<P: Protocol> Context<P> for Turn<'_> {
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
         self.output.committed.push((slot, self.arena.share(batch).shared));
         if slot < self.store.applied {
-            // The snapshot on disk was ahead of the log.
+            // A snapshot was ahead of the log.
             return;
         }
         assert_eq!(slot, self.store.applied, "commits come in order");

@@ -81,6 +81,7 @@ impl<P: Protocol> Script<P> {
             let parameter = P::PARAMETERS.iter().position(|parameter| parameter.name == name);
             match (name, parameter) {
                 ("observers", _) => plan.observers = number(value),
+                ("witnesses", _) => plan.witnesses = number(value),
                 ("retain_bytes", _) => plan.retain_bytes = number(value) as u64,
                 (_, Some(index)) => plan.parameters[index] = number(value) as u64,
                 (_, None) => panic!("there is no option {name}"),

@@ -24,6 +24,7 @@ fn unreplicated() -> ProtocolSpec {
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         observers: false,
+        witnesses: false,
         changes: false,
         validate: |_, _| Ok(()),
     }
@@ -42,6 +43,7 @@ fn multi_paxos() -> ProtocolSpec {
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         observers: false,
+        witnesses: false,
         changes: false,
         validate: validate_multi_paxos,
     }
@@ -55,6 +57,7 @@ fn raft() -> ProtocolSpec {
         operations: OperationSet::OF_ONE_KEY,
         replicas: 1..=9,
         observers: true,
+        witnesses: false,
         changes: true,
         validate: |_, _| Ok(()),
     }
@@ -68,6 +71,7 @@ fn transactions(name: &'static str) -> ProtocolSpec {
         operations: OperationSet::ALL,
         replicas: 1..=9,
         observers: false,
+        witnesses: false,
         changes: false,
         validate: |_, _| Ok(()),
     }
@@ -85,6 +89,7 @@ fn abd() -> ProtocolSpec {
             | OperationSet::READ_MODIFY_WRITE,
         replicas: 1..=9,
         observers: false,
+        witnesses: false,
         changes: false,
         validate: |_, _| Ok(()),
     }

@@ -147,10 +147,17 @@ pub(crate) struct Form {
     pub(crate) replicas_min: u64,
     /// Observers beside the N that vote. Each costs a message and a write more, for which nobody waits.
     pub(crate) observers: u64,
+    /// Witnesses beside the N that execute. They stand by, and cost nothing.
+    pub(crate) witnesses: u64,
 }
 
 impl Form {
-    /// Messages, delays and forced writes for so many replicas that vote.
+    /// Replicas beside the N.
+    pub(crate) const fn others(&self) -> u64 {
+        self.observers + self.witnesses
+    }
+
+    /// Messages, delays and forced writes for so many replicas that vote and execute.
     pub(crate) fn at(&self, replicas: u64) -> [u64; 3] {
         let Cost { messages, delays, writes, .. } = self.cost;
         let [messages, delays, writes] = [messages, delays, writes].map(|count| count.at(replicas));
@@ -159,7 +166,7 @@ impl Form {
 }
 
 const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
-    Form { protocol, with: "", operation, cost, replicas_min: 1, observers: 0 }
+    Form { protocol, with: "", operation, cost, replicas_min: 1, observers: 0, witnesses: 0 }
 }
 
 /// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
@@ -171,6 +178,7 @@ pub(crate) const FORMS: &[Form] = &[
     form("multi_paxos", "get", LEADER),
     form("raft", "put", LEADER),
     form("viewstamped", "put", LEADER),
+    Form { witnesses: 2, ..form("viewstamped", "put", LEADER) },
     form("zab", "put", LEADER_WITH_COMMITS),
     Form { observers: 2, ..form("zab", "put", LEADER_WITH_COMMITS) },
     form("abd", "put", TWO_PHASES),

@@ -28,11 +28,11 @@ lost, doubled and reordered but not forged, and no clock for safety, but where p
 const BEFORE_COSTS: &str = "
 ## What an operation costs
 
-By itself, with N replicas that vote, O observers where they are named, and the parameters by default, if
-no others are. Delays are messages one after the other, from the client and back to it; writes are those
-that are waited for, of all replicas, and those of observers, for which nobody waits.
-The busiest replica sends and receives so many messages: with a leader it is always the same, without one
-the work goes round. Each form is held against the simulator for 3 to 9 replicas and against the engine
+By itself, with N replicas that vote and execute, O observers or any witnesses where they are named, and
+the parameters by default, if no others are. Delays are messages one after the other, from the client and
+back to it; writes are those that are waited for, of all replicas, and those of observers, for which nobody
+waits. The busiest replica sends and receives so many messages: with a leader it is always the same, without
+one the work goes round. Each form is held against the simulator for 3 to 9 replicas and against the engine
 for 3.
 
 Gets go through the log like puts, if `reads` is not set, and cost the same where they are not named.
@@ -172,6 +172,9 @@ fn cost(form: &Form) -> Vec<String> {
     if form.observers > 0 {
         operation.push_str(", with observers");
         of_observers = " + O";
+    }
+    if form.witnesses > 0 {
+        operation.push_str(", with witnesses");
     }
     let [delays, messages, writes] =
         [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());

@@ -265,6 +265,7 @@ fn settings() -> Settings {
         founding: true,
         protocol: Config {
             observers: 0,
+            witnesses: 0,
             lost: false,
             id: ReplicaId(1),
             replicas: 3,
