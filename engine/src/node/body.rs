@@ -395,9 +395,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
 
     /// The turn is over.
     pub(super) fn note_handed(&mut self, now: impl FnOnce() -> Time) {
-        if !self.samples.is_empty() {
-            self.samples.note_handed(now);
-        }
+        self.samples.note_handed(now);
     }
 
     /// Tells the clients of samples that were answered in this turn where their time went.
@@ -444,9 +442,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     /// Sends what waited for writes that are durable by now.
     pub(super) fn release_held(&mut self) {
         let Some(durable) = self.wal.as_ref().map(Wal::durable) else { return };
-        if !self.samples.is_empty() {
-            self.samples.note_durable(durable, self.now);
-        }
+        self.samples.note_durable(durable, self.now);
         while self.held.front().is_some_and(|held| held.until <= durable) {
             let held = self.held.pop_front().expect("just seen");
             self.say(held.to, held.message, held.payload);
@@ -682,9 +678,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             let reply = answer(&command, Status::Redirect, 0, leader);
             self.connections.reply(command.session.client(), &reply);
         }
-        if !self.samples.is_empty() {
-            self.samples.forget(batch, self.arena.bytes(batch));
-        }
+        self.samples.forget(batch, self.arena.bytes(batch));
     }
 
     fn retain(&mut self, payload: Payload) {

@@ -59,7 +59,7 @@ fn parts_of(kind: &str, protocol: &str, batch: &str) -> Vec<(Part, f64)> {
     let set = [
         &format!("protocols=[{protocol}]"),
         "model={turn: 10us, arrival: 0s, kib: 0s, command: 0s, network: 50us, disk: 200us}",
-        "load={clients: 1, arrival: closed, sample_every: 4}",
+        "load={clients: 1, arrival: closed, keys: {count: 10}, sample_every: 4}",
         &format!("load.mix={{{kind}: 100%}}"),
         &format!("cluster.batch={{{batch}}}"),
         "phases={warm_up: 50ms, measure: 200ms}",
