@@ -28,7 +28,7 @@ use self::line::Line;
 pub use self::rule::{Cut, Rule};
 use crate::frame::{self, Kind};
 use crate::greeting::{Hello, Speaker};
-use crate::io::{Address, Event, Io, LinkId};
+use crate::io::{Address, Clock, Event, Io, LinkId};
 use crate::wal::{Buffer, LogWrite, WriteToken};
 
 /// Bytes that one link holds at most; beyond them it takes nothing, as a full socket does.
@@ -150,7 +150,7 @@ impl<I: Io> Io for Emulated<I> {
         self.inner.now()
     }
 
-    fn clock(&self) -> Time {
+    fn clock(&self) -> Clock {
         self.inner.clock()
     }
 

@@ -36,10 +36,14 @@ pub enum Kind {
     Challenge = 6,
     /// The end of a greeting, from who dials.
     Proof = 7,
+    /// Commands of a client, of which the first is a sample.
+    Sampled = 8,
+    /// Where the time of a sample went at a replica, for its client. See [`crate::spans`].
+    Spans = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Hello,
         Self::Message,
         Self::Requests,
@@ -47,6 +51,8 @@ impl Kind {
         Self::Snapshot,
         Self::Challenge,
         Self::Proof,
+        Self::Sampled,
+        Self::Spans,
     ];
 
     /// Whether it belongs to the greeting at the beginning of a connection.

@@ -62,6 +62,29 @@ pub enum Event<'a> {
     Written(WriteToken, Buffer, std::io::Result<()>),
 }
 
+/// What tells the time at any moment, also in the middle of a turn.
+pub struct Clock(Box<dyn Fn() -> Time>);
+
+impl Clock {
+    /// A clock that is told by this.
+    #[must_use]
+    pub fn new(tell: impl Fn() -> Time + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+
+    /// The time at this moment.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.0()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 /// A replica's or load generator's world.
 pub trait Io {
     /// Where logs are.
@@ -70,8 +93,8 @@ pub trait Io {
     /// The time of the last [`Event::Woke`].
     fn now(&self) -> Time;
 
-    /// The time at this moment. It takes longer to tell.
-    fn clock(&self) -> Time;
+    /// What tells the time at any moment. It takes longer to tell than [`Self::now`].
+    fn clock(&self) -> Clock;
 
     /// When there is something to do in here although nothing happens outside.
     fn due(&self) -> Time {

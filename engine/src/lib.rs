@@ -30,6 +30,7 @@ pub mod run;
 pub mod sessions;
 pub mod sim;
 pub mod snapshot;
+pub mod spans;
 pub mod store;
 pub mod suite;
 pub mod tune;

@@ -10,6 +10,7 @@
 mod clients;
 mod in_flight;
 mod recording;
+mod samples;
 mod slots;
 mod transactions;
 pub mod writer;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use synod_protocols::command::{Replies, Reply, Status, validate_replies};
 use synod_protocols::protocol::Reads;
 use synod_protocols::types::Time;
+use synod_results::breakdown::SampleTotals;
 use synod_results::history::{self, Outcome};
 use synod_workloads::{Arrival, ArrivalGenerator, Load, Phases, thread_seed};
 
@@ -32,7 +34,8 @@ use self::slots::Slots;
 pub use self::slots::lanes;
 use crate::frame::{Frame, Kind, Next};
 use crate::greeting::{self, Key};
-use crate::io::{Address, Event, Io};
+use crate::io::{Address, Clock, Event, Io};
+use crate::spans::Spans;
 
 /// What one load thread is told.
 #[derive(Clone, Debug)]
@@ -112,6 +115,8 @@ pub struct Noticed {
     pub cpu_ns: u64,
     /// Operations under way while measuring.
     pub passed: Passed,
+    /// Where the time of samples went that ended while measuring.
+    pub sampled: SampleTotals,
 }
 
 /// How far a load thread is.
@@ -144,6 +149,7 @@ const BACKLOG_MAX: usize = 1 << 24;
 /// One load thread.
 pub struct LoadThread<I> {
     io: I,
+    clock: Clock,
     core: Core,
     plan: Plan,
     shared: Arc<Shared>,
@@ -224,7 +230,8 @@ impl<I: Io> LoadThread<I> {
             now: io.now(),
         };
         let stage = Stage::Preload;
-        let mut thread = Self { io, core, plan, shared, stage, scan_at: Time(0), cpu_clock };
+        let (clock, scan_at) = (io.clock(), Time(0));
+        let mut thread = Self { io, clock, core, plan, shared, stage, scan_at, cpu_clock };
         for client in 0..thread.core.clients.len() {
             thread.core.next_operation(client);
         }
@@ -278,6 +285,7 @@ impl<I: Io> LoadThread<I> {
             self.core.scan(&self.plan);
         }
         self.core.slots.flush(&mut self.io);
+        self.core.clients.samples().note_sent(|| self.clock.now());
         self.account(before, late_ns);
         self.stage != Stage::Done
     }
@@ -456,11 +464,25 @@ impl Core {
             return frame.kind == Kind::Challenge
                 && self.slots.answer(slot, frame.payload, &mut self.clients);
         }
+        if frame.kind == Kind::Spans {
+            return self.take_spans(slot, frame.message);
+        }
         if frame.kind != Kind::Replies || validate_replies(frame.payload).is_err() {
             return false;
         }
         for reply in Replies::new(frame.payload) {
             self.take_reply(slot, &reply);
+        }
+        true
+    }
+
+    /// The replica tells where the time of a sample went. False when it tells nothing that is understood.
+    fn take_spans(&mut self, slot: usize, message: &[u8]) -> bool {
+        let Some(spans) = Spans::decode(message) else { return false };
+        let client = self.clients.client_of(spans.session_index);
+        let told = self.clients.samples().told(client, self.slots.group(slot), &spans);
+        if let Some(sampled) = told.filter(|sampled| self.recording.is_measuring(sampled.ended)) {
+            self.noticed.sampled.add(sampled.kind, &sampled.parts);
         }
         true
     }
@@ -509,6 +531,7 @@ impl Core {
         self.noticed.aborted += u64::from(is_aborted);
         let parts = self.clients.parts(&operation);
         self.recording.record(operation.kind, parts, intended, self.now);
+        self.clients.end_sample(client, operation.kind, self.now);
         self.completed += 1;
         match self.clients.second_step(client, operation.observed, self.now) {
             Step::Another => self.slots.request(client, &mut self.clients),

@@ -14,6 +14,7 @@ mod connections;
 mod counters;
 pub(crate) mod fuzzing;
 mod pending;
+mod samples;
 mod snapshots;
 mod state;
 
@@ -157,8 +158,7 @@ impl<P: Protocol, I: Io> Node<P, I> {
     /// A replica that keeps nothing on disk.
     pub fn new(settings: Settings, io: I) -> Self {
         let protocol = P::new(&settings.protocol);
-        let mut body = Body::new(settings);
-        body.set_now(io.now());
+        let body = Body::new(settings, io.clock());
         Self { protocol, body, io, reconnect_at: Time(0), started: false, change: None }
     }
 
@@ -361,10 +361,17 @@ impl<P: Protocol, I: Io> Node<P, I> {
             return Err(Fatal::Log(error));
         }
         self.body.write_log(&mut self.io);
-        self.body.drop_old_answers(|| self.io.clock());
+        self.body.drop_old_answers();
+        self.body.tell_samples();
         self.body.flush(&mut self.io);
         self.body.counters.turns += 1;
         Ok(())
+    }
+
+    /// Whoever drives the replica says when its turn was over, which is asked only where an operation
+    /// is looked at: within a simulated turn no time passes, so only the simulator knows.
+    pub fn end_turn(&mut self, now: impl FnOnce() -> Time) {
+        self.body.note_handed(now);
     }
 
     /// Begins a snapshot when one is due, and goes on with those under way.
@@ -395,15 +402,17 @@ impl<P: Protocol, I: Io> Node<P, I> {
             && let Some(gets) = body.take_reads()
         {
             protocol.step(Input::Reads(gets), body);
-            body.release_payload(gets);
             deliver_to_self(protocol, body);
+            body.end_step(gets);
+            body.release_payload(gets);
         }
         while body.has_batch() && protocol.room() > 0 && body.log_has_room() {
             let batch = body.take_batch();
             body.counters.batches += 1;
             protocol.step(Input::Requests(batch), body);
-            body.release_payload(batch);
             deliver_to_self(protocol, body);
+            body.end_step(batch);
+            body.release_payload(batch);
         }
     }
 
@@ -537,7 +546,9 @@ fn take_frame<P: Protocol, S: Storage>(
             }
             Ok(())
         }
-        (Some(Speaker::Client(client)), Kind::Requests) => body.receive_requests(client, frame),
+        (Some(Speaker::Client(client)), Kind::Requests | Kind::Sampled) => {
+            body.receive_requests(client, frame)
+        }
         (_, kind) => Err(Refusal::Kind(kind)),
     }
 }

@@ -469,6 +469,7 @@ impl GroupThread {
                 node.change(change);
             }
             node.turn().map_err(|fatal| fatal.to_string())?;
+            node.end_turn(uring::clock);
             if node.now() >= publish_at {
                 publish_at = node.now() + PUBLISH_NS;
                 self.statuses[self.group].store(Status {

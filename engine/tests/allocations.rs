@@ -289,7 +289,10 @@ fn replicate<P: Protocol>(
             Node::open(settings, io, storage, LOG).unwrap().0
         }
     };
-    let counted = run.drive(|| node.turn().unwrap());
+    let counted = run.drive(|| {
+        node.turn().unwrap();
+        node.end_turn(clock);
+    });
     let counters = node.counters();
     println!("{} {id}: {counters:?}", P::NAME);
     assert!(counters.messages_received > TURNS, "{id} was busy: {counters:?}");
@@ -398,6 +401,7 @@ fn load(value_bytes: u32) -> Load {
         values: Values::Fixed(value_bytes),
         timeout_ns: 5_000_000_000,
         give_up_ns: 20_000_000_000,
+        sample_every: 64,
     }
 }
 

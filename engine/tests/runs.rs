@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use support::{Bench, assert_success};
 use synod::registry::NAMES;
+use synod_results::breakdown::Part;
 use synod_results::summary::Summary;
 
 /// A short run, longer where disks and faults take their time, also on a busy machine.
@@ -98,9 +99,18 @@ fn a_short_run_is_judged_by_every_gate_and_passes() {
 
 #[test]
 fn every_protocol_on_disk() {
-    let bench = workload(LOG, &everybody(), SMALL, "");
-    let summary = assert_linearizable(&bench);
+    let load = format!("{SMALL}, sample_every: 16");
+    let summary = assert_linearizable(&workload(LOG, &everybody(), &load, ""));
     assert!(summary.results.iter().all(|result| result.counters.log_syncs > 0));
+    for result in &summary.results {
+        for kind in ["get", "put"] {
+            let breakdown = &result.breakdown[kind];
+            assert!(breakdown.samples > 0, "{}: {breakdown:?}", result.label);
+            for part in [Part::Network, Part::Batch, Part::Reply] {
+                assert!(breakdown.part_ns(part) > 0.0, "{}: {breakdown:?}", result.label);
+            }
+        }
+    }
 }
 
 #[test]

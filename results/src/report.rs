@@ -2,9 +2,10 @@
 //! SVG.
 //!
 //! [`source`] reads folders, [`charts`] says what is drawn, [`chart`] what a chart is, [`svg`] draws
-//! it for print and papers, [`page`] puts everything together. In a browser `assets/uPlot` draws the
+//! it for print and papers, [`bars`] where time goes, [`page`] puts everything together. In a browser `assets/uPlot` draws the
 //! same numbers, so that one can look closer.
 
+mod bars;
 pub mod chart;
 mod charts;
 mod columns;

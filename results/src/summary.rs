@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::breakdown::Breakdown;
 use crate::check::{Consistency, Rule, Staleness, Verdict, methods_of_transactions};
 use crate::environment::Environment;
 use crate::history::Kind;
@@ -88,6 +89,9 @@ pub struct ProtocolResult {
     pub service: Option<LatencySummary>,
     /// The same by kind, under [`Kind::name`].
     pub kinds: BTreeMap<String, LatencySummary>,
+    /// Where the time of samples went, by kind, under [`Kind::name`]. Missing in older files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub breakdown: BTreeMap<String, Breakdown>,
     /// Second by second.
     pub series: Vec<Second>,
     /// Who used the processors.
@@ -338,15 +342,6 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Syncs of logs.
     pub log_syncs: u64,
-    /// Operations that were answered by who had proposed their batch, when it was agreed on.
-    #[serde(default)]
-    pub agreed: u64,
-    /// How long their batches waited to be proposed, for all of them, in nanoseconds.
-    #[serde(default)]
-    pub waited_ns: u64,
-    /// How long it took from then until they were agreed on, in nanoseconds.
-    #[serde(default)]
-    pub agreed_ns: u64,
     /// Rounds whose outcome a replica did not know for a while after its vote.
     #[serde(default)]
     pub doubts: u64,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::breakdown::{Breakdown, last_of_quorums};
+use crate::breakdown::{Breakdown, Part, last_of_quorums};
 use crate::summary::{Fault, LatencySummary, ProtocolResult, Summary};
 use crate::units;
 
@@ -51,9 +51,8 @@ pub(crate) const ROWS: [Row; 11] = [
 /// between accounts, those that were carried out and those that were refused; of protocols that vote
 /// on what others decide, how long they held locks without knowing the outcome; of those that let
 /// others stand in, what they took and handed off; of loads that go by the clock, the latency without
-/// the time in which an operation waited for a client that could send it; of protocols that order
-/// batches, the parts of the mean.
-const MORE_ROWS: [Row; 12] = [
+/// the time in which an operation waited for a client that could send it.
+const MORE_ROWS: [Row; 8] = [
     Row {
         name: "memory",
         figure: |r| r.resident_bytes_max.map(|bytes| bytes as f64),
@@ -76,26 +75,6 @@ const MORE_ROWS: [Row; 12] = [
     Row {
         name: "p99 once sent",
         figure: |r| r.service.as_ref().and_then(LatencySummary::p99),
-        print: units::nanoseconds,
-    },
-    Row {
-        name: "of mean: client",
-        figure: |r| Some(r.service.as_ref().and_then(|_| Breakdown::of(r))?.queue_ns),
-        print: units::nanoseconds,
-    },
-    Row {
-        name: "of mean: batch",
-        figure: |r| Some(Breakdown::of(r)?.batch_ns),
-        print: units::nanoseconds,
-    },
-    Row {
-        name: "  agreement",
-        figure: |r| Some(Breakdown::of(r)?.agreement_ns),
-        print: units::nanoseconds,
-    },
-    Row {
-        name: "  the rest",
-        figure: |r| Some(Breakdown::of(r)?.rest_ns),
         print: units::nanoseconds,
     },
 ];
@@ -139,14 +118,21 @@ pub fn render(summary: &Summary, colors: bool) -> String {
     let side_by_side = if repeated { REPEATED_PROTOCOLS_MAX } else { PROTOCOLS_MAX };
     let mut text = heading(summary);
     for some in protocols.chunks(side_by_side) {
-        let mut header = vec![String::new()];
-        header.extend(some.iter().map(|(label, _)| (*label).to_owned()));
+        let header = |corner: &str| {
+            let labels = some.iter().map(|(label, _)| (*label).to_owned());
+            std::iter::once(corner.to_owned()).chain(labels).collect()
+        };
         let rows = rows(some).map(|row| {
             let cells = some.iter().map(|(_, results)| cell(row, results));
             std::iter::once(row.name.to_owned()).chain(cells).collect()
         });
-        text.push_str(&grid(header, rows.chain(gap_rows(some))));
+        text.push_str(&grid(header(""), rows.chain(gap_rows(some))));
         text.push('\n');
+        let parts = breakdown_rows(some);
+        if !parts.is_empty() {
+            text.push_str(&grid(header(WHERE_TIME_GOES), parts.into_iter()));
+            text.push('\n');
+        }
     }
     text.push_str(&conditions(&summary.results));
     for result in &summary.results {
@@ -238,6 +224,45 @@ fn cell(row: &Row, results: &[&ProtocolResult]) -> String {
         }
         _ => format!("{median} ({least}..{most})"),
     }
+}
+
+/// The title of what [`breakdown_rows`] has.
+pub(crate) const WHERE_TIME_GOES: &str = "where time goes";
+
+/// Where the time of samples went: for each kind of operation their mean and how many they are, and a
+/// row for each part of it.
+pub(crate) fn breakdown_rows(protocols: &[(&str, Vec<&ProtocolResult>)]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for kind in kinds_sampled(protocols) {
+        let all: Vec<Option<Breakdown>> =
+            protocols.iter().map(|(_, results)| breakdown_of(kind, results)).collect();
+        let mut row = |name: String, figure: &dyn Fn(&Breakdown) -> String| {
+            let figures = all.iter().map(|all| all.as_ref().map(figure));
+            let cells = figures.map(|figure| figure.unwrap_or_else(|| "-".to_owned()));
+            rows.push(std::iter::once(name).chain(cells).collect());
+        };
+        row(format!("{kind}: mean"), &|all| units::nanoseconds(all.total_ns()));
+        for part in Part::ALL {
+            row(format!("  {}", part.name()), &|all| units::nanoseconds(all.part_ns(part)));
+        }
+        row("  samples".to_owned(), &|all| units::grouped(all.samples));
+    }
+    rows
+}
+
+/// The kinds of operations of which there are samples.
+pub(crate) fn kinds_sampled<'a>(protocols: &[(&str, Vec<&'a ProtocolResult>)]) -> Vec<&'a str> {
+    let results = protocols.iter().flat_map(|(_, results)| results);
+    let mut kinds: Vec<&str> =
+        results.flat_map(|result| result.breakdown.keys().map(String::as_str)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// The samples of a kind, over all repeats.
+pub(crate) fn breakdown_of(kind: &str, results: &[&ProtocolResult]) -> Option<Breakdown> {
+    Breakdown::of_all(results.iter().filter_map(|result| result.breakdown.get(kind)))
 }
 
 /// How long nothing was answered at faults: for each kind of them a row with the median, and one with
@@ -453,6 +478,41 @@ pub(crate) mod tests {
             "|longest|300 ms|400 ms|",
         ];
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn where_time_goes_stands_below_kind_by_kind() {
+        let mut summary = summary(2, 1);
+        assert!(!render(&summary, false).contains(WHERE_TIME_GOES));
+        let means = Part::ALL.into_iter().zip([1.0, 20e3, 3e3, 4e3, 100e3, 40e3, 500.0, 600.0]);
+        let put = Breakdown { samples: 1_234, mean_ns: means.collect() };
+        let get = Breakdown { samples: 5, mean_ns: [(Part::Network, 10e3)].into() };
+        summary.results[0].breakdown = [("put".to_owned(), put), ("get".to_owned(), get)].into();
+        let text = render(&summary, false);
+        assert_narrow(&text);
+        let rows: Vec<String> = text
+            .lines()
+            .skip_while(|line| !line.contains(WHERE_TIME_GOES))
+            .take_while(|line| line.starts_with(['│', '╞']))
+            .filter(|line| line.starts_with('│'))
+            .map(|line| line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|"))
+            .collect();
+        let expected = [
+            "|where time goes|multi_paxos_0|multi_paxos_1|",
+            "|get: mean|10.0 us|-|",
+            "|client queue|0 ns|-|",
+            "|network|10.0 us|-|",
+            "|batch wait|0 ns|-|",
+            "|leader CPU|0 ns|-|",
+            "|disk|0 ns|-|",
+            "|quorum wait|0 ns|-|",
+            "|apply|0 ns|-|",
+            "|reply|0 ns|-|",
+            "|samples|5|-|",
+            "|put: mean|168 us|-|",
+        ];
+        assert_eq!(rows[..expected.len()], expected);
+        assert_eq!(rows.len(), 1 + 2 * 10);
     }
 
     #[test]

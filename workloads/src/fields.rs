@@ -283,6 +283,7 @@ pub(crate) const FIELDS: &[Field] = &[
     key("load.values.list[].weight", count(0, 1_000_000), "1", "How often, compared with the other weights."),
     key("load.timeout", duration(1_000), "1s", "A request without an answer for so long is sent again, with the same id."),
     key("load.give_up", duration(1_000), "10s", "After so long without an answer the outcome is recorded as unknown."),
+    key("load.sample_every", count(0, 4_294_967_295), "1024", "Of one operation of so many, in the mean, it is seen where its latency goes, part by part; 0 for none. At most 256 at a time for each load thread."),
 
     key("phases", Kind::Map, "", "How long each part of a run lasts."),
     key("phases.warm_up", duration(0), "1s", "Load runs and nothing is counted."),

@@ -26,6 +26,8 @@ pub enum Concern {
     World = 8,
     /// Amounts, and who pays whom.
     Transfers = 9,
+    /// Which operations are looked at part by part.
+    Samples = 10,
 }
 
 /// A stream of random numbers: xoshiro256++.

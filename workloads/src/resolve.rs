@@ -150,6 +150,7 @@ fn load(settings: &Settings) -> Load {
         values: values(settings),
         timeout_ns: settings.integer("load.timeout"),
         give_up_ns: settings.integer("load.give_up"),
+        sample_every: settings.narrow("load.sample_every"),
     }
 }
 

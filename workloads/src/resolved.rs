@@ -173,6 +173,7 @@ fn load(load: &Load) -> Value {
         ("values", values(&load.values)),
         ("timeout", duration(load.timeout_ns)),
         ("give_up", duration(load.give_up_ns)),
+        ("sample_every", load.sample_every.into()),
     ])
 }
 

@@ -283,6 +283,8 @@ pub struct Load {
     pub timeout_ns: u64,
     /// After so long the outcome is recorded as unknown; at least `timeout_ns`.
     pub give_up_ns: u64,
+    /// Of one operation of so many, in the mean, it is seen where its latency goes; 0 for none.
+    pub sample_every: u32,
 }
 
 /// When operations start.

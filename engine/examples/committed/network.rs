@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use synod::greeting::Key;
-use synod::io::{Address, Event, Io, LinkId};
+use synod::io::{Address, Clock, Event, Io, LinkId};
 use synod::wal::{LogWrite, MemoryStorage};
 use synod_protocols::types::Time;
 
@@ -82,8 +82,9 @@ impl Io for MemoryIo {
         self.network.borrow().now
     }
 
-    fn clock(&self) -> Time {
-        self.network.borrow().now
+    fn clock(&self) -> Clock {
+        let network = Rc::clone(&self.network);
+        Clock::new(move || network.borrow().now)
     }
 
     fn connect(&mut self, address: &Address) -> LinkId {

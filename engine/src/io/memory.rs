@@ -22,7 +22,7 @@ use synod_protocols::types::Time;
 
 use self::wire::End;
 use super::uring::{IDLE_NS, SLEEP_NS_MAX, TURN_BYTES, Wait, clock};
-use super::{Address, Event, Io, LinkId};
+use super::{Address, Clock, Event, Io, LinkId};
 use crate::wal::{LogWrite, MemoryStorage};
 
 /// Connections that may wait to be accepted at one listener; further ones are refused.
@@ -274,8 +274,8 @@ impl Io for MemoryIo {
         self.now
     }
 
-    fn clock(&self) -> Time {
-        clock()
+    fn clock(&self) -> Clock {
+        Clock::new(clock)
     }
 
     fn connect(&mut self, address: &Address) -> LinkId {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use synod_protocols::types::Time;
 
-use super::{Address, Event, Io, LinkId};
+use super::{Address, Clock, Event, Io, LinkId};
 use crate::sim::disk::SimulatedDisk;
 use crate::wal::{Buffer, LogWrite, WriteToken};
 
@@ -194,8 +194,10 @@ impl Io for SimulatedIo {
         self.now
     }
 
-    fn clock(&self) -> Time {
-        self.now
+    /// Within a turn no time passes.
+    fn clock(&self) -> Clock {
+        let port = Rc::clone(&self.port);
+        Clock::new(move || port.borrow().now)
     }
 
     fn connect(&mut self, address: &Address) -> LinkId {

@@ -19,7 +19,7 @@ use synod_protocols::types::Time;
 use self::buffers::ReceiveBuffers;
 use self::links::Links;
 pub use self::setup::{Listener, listen};
-use super::{Address, Event, Io, LinkId};
+use super::{Address, Clock, Event, Io, LinkId};
 use crate::wal::{FileStorage, LogWrite};
 
 /// What a thread does when there is nothing to do.
@@ -373,8 +373,8 @@ impl Io for Uring {
         self.now
     }
 
-    fn clock(&self) -> Time {
-        clock()
+    fn clock(&self) -> Clock {
+        Clock::new(clock)
     }
 
     fn connect(&mut self, address: &Address) -> LinkId {

@@ -101,6 +101,7 @@ fn plan(options: &Options, server: Address) -> Plan {
             values: Values::Fixed(VALUE_BYTES),
             timeout_ns: 1_000_000_000,
             give_up_ns: 2_000_000_000,
+            sample_every: 0,
         },
         phases: Phases { warm_up_ns, measure_ns: length_ns - warm_up_ns, cool_down_ns: 0 },
         seed: 1,

@@ -12,6 +12,7 @@ use synod_workloads::{
 
 use super::Plan;
 use super::in_flight::InFlight;
+use super::samples::{Sample, Samples};
 use super::transactions::Transactions;
 
 /// What a client does after one request of an operation was answered.
@@ -62,6 +63,8 @@ struct Client {
     refusals: u8,
     /// Whether the request was given to a connection.
     is_sent: bool,
+    /// Whether it is looked at where the time of the operation goes.
+    is_sampled: bool,
 }
 
 /// The session of a client in one group. It opens with its first command; if that is never
@@ -97,6 +100,7 @@ pub(super) struct Clients {
     /// Whether gets say what their client was told.
     reads_behind: bool,
     in_flight: InFlight,
+    samples: Samples,
     mix: OperationGenerator,
     keys: KeyGenerator,
     values: ValueGenerator,
@@ -133,6 +137,7 @@ impl Clients {
             repeats: 0,
             refusals: 0,
             is_sent: false,
+            is_sampled: false,
         };
         let keys = KeyGenerator::new(&plan.load.keys, plan.seed);
         Self {
@@ -142,6 +147,7 @@ impl Clients {
             groups: plan.groups.len() as u64,
             reads_behind: plan.reads == Reads::Behind,
             in_flight: InFlight::default(),
+            samples: Samples::new(plan.load.sample_every, seed),
             mix: OperationGenerator::new(&plan.load.mix, seed),
             keys: keys.fork(seed, plan.thread, plan.threads),
             values: ValueGenerator::new(&plan.load.values, seed),
@@ -160,6 +166,10 @@ impl Clients {
 
     pub(super) fn in_flight(&mut self) -> &mut InFlight {
         &mut self.in_flight
+    }
+
+    pub(super) fn samples(&mut self) -> &mut Samples {
+        &mut self.samples
     }
 
     pub(super) fn is_outstanding(&self, client: u32) -> bool {
@@ -242,6 +252,7 @@ impl Clients {
         client.repeats = 0;
         client.refusals = 0;
         client.is_sent = false;
+        client.is_sampled = self.samples.next();
         if op != Op::Get {
             self.session_mut(index).sequence += 1;
         }
@@ -329,6 +340,38 @@ impl Clients {
         }
     }
 
+    /// Whether the client's request, which is given to a connection now, is a sample. One that was given
+    /// to a connection before is none any more.
+    #[inline]
+    pub(super) fn begins_sample(&mut self, index: u32) -> bool {
+        let client = &self.clients[index as usize];
+        if !client.is_sampled {
+            return false;
+        }
+        let (is_first, intended) = (!client.is_sent, client.intended);
+        if is_first {
+            let request = (self.session_index(index), self.sequence(index));
+            self.samples.begin(Sample::new(index, self.group(index), request, intended));
+        } else {
+            self.forget_sample(index);
+        }
+        is_first
+    }
+
+    /// The client's request has ended.
+    #[inline]
+    pub(super) fn end_sample(&mut self, index: u32, kind: Kind, now: Time) {
+        if self.clients[index as usize].is_sampled {
+            self.samples.end(index, kind, now);
+        }
+    }
+
+    fn forget_sample(&mut self, index: u32) {
+        if std::mem::take(&mut self.clients[index as usize].is_sampled) {
+            self.samples.forget(index);
+        }
+    }
+
     #[inline]
     pub(super) fn awaits(&self, index: u32, group: usize, reply: &Reply<'_>) -> bool {
         self.is_outstanding(index)
@@ -394,6 +437,7 @@ impl Clients {
 
     /// Ends the client's request with an unknown outcome.
     pub(super) fn give_up(&mut self, index: u32, now: Time) -> (Operation, Time) {
+        self.forget_sample(index);
         let client = &mut self.clients[index as usize];
         assert!(client.outstanding);
         client.outstanding = false;
@@ -452,6 +496,7 @@ impl Clients {
 
     /// The request was not taken: it is sent again after a while.
     pub(super) fn refused(&mut self, index: u32, now: Time) {
+        self.forget_sample(index);
         let client = &mut self.clients[index as usize];
         client.is_sent = false;
         client.repeat_at = now + (REFUSED_NS << client.refusals.min(REFUSED_DOUBLINGS_MAX));

@@ -127,9 +127,15 @@ impl Slots {
             // Sent when the connection is there.
             return;
         }
+        let mut kind = Kind::Requests;
+        if clients.begins_sample(client) {
+            // It is known by its place: the first of its frame.
+            slot.finish_requests();
+            kind = Kind::Sampled;
+        }
         let (at, count) = match slot.requests {
             Some(open) => open,
-            None => (frame::start(&mut slot.outbox, Kind::Requests, &[]), 0),
+            None => (frame::start(&mut slot.outbox, kind, &[]), 0),
         };
         clients.encode(client, slot.client, &mut slot.outbox);
         clients.set_sent(client);

@@ -1,4 +1,4 @@
-//! How long a batch waits for company, and how long each did, and then took.
+//! How long a batch waits for company.
 //!
 //! Not at all: what has come since the last turn is a batch, and batches grow as turns take longer (natural
 //! batching). Or for a fixed time. Or for as long as an objective allows: then the time grows by a step with
@@ -22,16 +22,6 @@ struct Proposed {
     batch: Payload,
     /// When its first request came.
     since: Time,
-    at: Time,
-}
-
-/// What a batch spent its time on, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spent {
-    /// From its first request until it was proposed.
-    pub(super) waited_ns: u64,
-    /// From then until it was agreed on.
-    pub(super) agreed_ns: u64,
 }
 
 /// The batches of this replica that are on their way, and how long the next one waits.
@@ -57,22 +47,25 @@ impl Batches {
         self.linger_ns
     }
 
-    /// A batch whose first request came at `since` goes to the protocol now.
-    pub(super) fn propose(&mut self, batch: Payload, since: Time, now: Time) {
+    /// A batch whose first request came at `since` goes to the protocol.
+    pub(super) fn propose(&mut self, batch: Payload, since: Time) {
         if self.proposed.len() == BATCHES_MAX {
             self.proposed.pop_front();
         }
-        self.proposed.push_back(Proposed { batch, since, at: now });
+        self.proposed.push_back(Proposed { batch, since });
     }
 
-    /// A batch is agreed on, and answered. Those before it never will be: others lead.
-    pub(super) fn answer(&mut self, batch: Payload, now: Time) -> Option<Spent> {
+    /// A batch is agreed on, and answered. Those before it never will be: others lead. False for one
+    /// that is not known.
+    pub(super) fn answer(&mut self, batch: Payload, now: Time) -> bool {
         let place = |it: &Payload| (it.block, it.offset);
         // The last with this place: an earlier one was never answered, and its memory is used again.
-        let index = self.proposed.iter().rposition(|it| place(&it.batch) == place(&batch))?;
-        let Proposed { since, at, .. } = self.proposed.drain(..=index).next_back()?;
-        self.follow(since, now);
-        Some(Spent { waited_ns: at.since(since), agreed_ns: now.since(at) })
+        let index = self.proposed.iter().rposition(|it| place(&it.batch) == place(&batch));
+        let proposed = index.and_then(|index| self.proposed.drain(..=index).next_back());
+        if let Some(Proposed { since, .. }) = proposed {
+            self.follow(since, now);
+        }
+        proposed.is_some()
     }
 
     /// The objective was met, or not.
@@ -101,36 +94,36 @@ mod tests {
     fn it_grows_by_steps_is_halved_once_a_round_and_stays_within_the_objective() {
         let mut batches = Batches::new(0, 6_400);
         for number in 0..100 {
-            batches.propose(batch(number), Time(1_000), Time(2_000));
-            let spent = batches.answer(batch(number), Time(1_000 + 6_400));
-            assert_eq!(spent, Some(Spent { waited_ns: 1_000, agreed_ns: 5_400 }));
+            batches.propose(batch(number), Time(1_000));
+            assert!(batches.answer(batch(number), Time(1_000 + 6_400)));
             assert_eq!(batches.linger_ns(), 100 * u64::from(number + 1).min(64));
         }
         // Three that are late together are one sign.
-        (0..3).for_each(|number| batches.propose(batch(number), Time(10_000), Time(10_000)));
-        (0..3).for_each(|number| assert!(batches.answer(batch(number), Time(20_000)).is_some()));
+        (0..3).for_each(|number| batches.propose(batch(number), Time(10_000)));
+        (0..3).for_each(|number| assert!(batches.answer(batch(number), Time(20_000))));
         assert_eq!(batches.linger_ns(), 3_200);
         // What was never answered is forgotten with the next that is.
-        (3..6).for_each(|number| batches.propose(batch(number), Time(20_000), Time(20_000)));
-        assert!(batches.answer(batch(5), Time(30_000)).is_some());
+        (3..6).for_each(|number| batches.propose(batch(number), Time(20_000)));
+        assert!(batches.answer(batch(5), Time(30_000)));
         assert_eq!((batches.linger_ns(), batches.proposed.len()), (1_600, 0));
     }
 
     #[test]
     fn a_batch_is_not_taken_for_an_earlier_one_whose_memory_it_has() {
-        let mut batches = Batches::new(0, 0);
-        batches.propose(batch(1), Time(0), Time(0));
-        batches.propose(batch(1), Time(5_000), Time(6_000));
-        let spent = batches.answer(batch(1), Time(7_000));
-        assert_eq!(spent, Some(Spent { waited_ns: 1_000, agreed_ns: 1_000 }));
+        let mut batches = Batches::new(0, 6_400);
+        batches.propose(batch(1), Time(0));
+        batches.propose(batch(1), Time(5_000));
+        assert!(batches.answer(batch(1), Time(7_000)));
+        assert_eq!(batches.linger_ns(), 100, "it was in time");
+        assert!(batches.proposed.is_empty());
     }
 
     #[test]
     fn a_fixed_time_stays() {
         let mut batches = Batches::new(500, 0);
-        batches.propose(batch(1), Time(0), Time(0));
-        assert!(batches.answer(batch(1), Time(1 << 40)).is_some());
-        assert_eq!(batches.answer(batch(1), Time(1 << 40)), None);
+        batches.propose(batch(1), Time(0));
+        assert!(batches.answer(batch(1), Time(1 << 40)));
+        assert!(!batches.answer(batch(1), Time(1 << 40)));
         assert_eq!(batches.linger_ns(), 500);
     }
 }

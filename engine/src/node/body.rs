@@ -11,13 +11,14 @@ use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 use super::batches::Batches;
 use super::connections::Connections;
 use super::pending::Pending;
+use super::samples::{Sample, Samples};
 use super::snapshots::Snapshots;
 use super::state::State;
 use super::{Counters, Refusal, Settings};
 use crate::arena::Arena;
 use crate::frame::{self, Frame, Kind};
 use crate::greeting::{self, Accepting, Dialling, Hello, Nonces, Speaker};
-use crate::io::{Address, Io, LinkId};
+use crate::io::{Address, Clock, Io, LinkId};
 use crate::snapshot::{SnapshotIdentity, chunk_number};
 use crate::store::{StoreLimits, Tagged};
 use crate::wal::{Buffer, Lsn, Storage, Wal, WriteToken};
@@ -45,6 +46,7 @@ struct Held<M> {
 #[derive(Debug)]
 pub(super) struct Body<P: Protocol, S> {
     settings: Settings,
+    clock: Clock,
     now: Time,
     random: Random,
     arena: Arena,
@@ -59,6 +61,7 @@ pub(super) struct Body<P: Protocol, S> {
     /// Gets that come to the protocol by themselves.
     reads: Pending,
     batches: Batches,
+    samples: Samples,
     pub(super) connections: Connections,
     pub(super) counters: Counters,
     /// Registers read or written so far: they are read from behind shared references.
@@ -78,7 +81,7 @@ pub(super) struct Body<P: Protocol, S> {
 const TELL_NS: u64 = 1_000_000_000;
 
 impl<P: Protocol, S: Storage> Body<P, S> {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, clock: Clock) -> Self {
         // Who executes nothing needs no memory for what commands leave behind.
         let (keys_expected, sessions_max) = if settings.protocol.is_witness() {
             (0, 1)
@@ -87,7 +90,8 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         };
         let retain_bytes = usize::try_from(settings.protocol.retain_bytes).expect("memory");
         Self {
-            now: Time(0),
+            now: clock.now(),
+            clock,
             random: Random::new(
                 settings.seed ^ u64::from(settings.protocol.id.0) << 32,
                 Concern::Timers,
@@ -113,6 +117,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             pending: pending(&settings),
             reads: pending(&settings),
             batches: Batches::new(settings.linger_ns, settings.objective_ns),
+            samples: Samples::new(),
             connections: Connections::new(settings.clients_max),
             counters: Counters::default(),
             registers: Cell::new(0),
@@ -288,6 +293,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
         }
         let mut rest = frame.payload;
         let mut left = commands;
+        let mut samples_first = frame.kind == Kind::Sampled;
         while left > 0 {
             let reads = self.is_read(rest);
             let pending = if reads { &mut self.reads } else { &mut self.pending };
@@ -298,6 +304,11 @@ impl<P: Protocol, S: Storage> Body<P, S> {
             let stored = (run_commands <= room)
                 .then(|| self.arena.store(run, narrow(run_commands)))
                 .flatten();
+            if std::mem::take(&mut samples_first)
+                && let Some(requests) = stored
+            {
+                self.samples.begin(requests, run, self.now);
+            }
             match stored {
                 Some(payload) if reads => self.reads.push(payload, &mut self.arena),
                 Some(payload) => self.pending.push(payload, &mut self.arena),
@@ -357,13 +368,55 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     pub(super) fn take_batch(&mut self) -> Payload {
         let since = self.pending.since();
         let batch = self.pending.pop();
-        self.batches.propose(batch, since, self.now);
+        self.batches.propose(batch, since);
+        self.begin_step(batch);
         batch
     }
 
     /// The oldest gets that come by themselves. They never linger: no disk waits for them.
     pub(super) fn take_reads(&mut self) -> Option<Payload> {
-        (!self.reads.is_empty()).then(|| self.reads.pop())
+        let gets = (!self.reads.is_empty()).then(|| self.reads.pop())?;
+        self.begin_step(gets);
+        Some(gets)
+    }
+
+    // Samples.
+
+    /// Stamps what is looked at in a batch.
+    fn stamp(&mut self, batch: Payload, stamp: impl Fn(&mut Sample, &Clock)) {
+        if !self.samples.is_empty() {
+            let samples = self.samples.of(batch, self.arena.bytes(batch));
+            samples.for_each(|sample| stamp(sample, &self.clock));
+        }
+    }
+
+    fn log_end(&self) -> Option<Lsn> {
+        self.wal.as_ref().map(Wal::end)
+    }
+
+    /// The protocol gets a batch.
+    fn begin_step(&mut self, batch: Payload) {
+        let log_end = self.log_end();
+        self.stamp(batch, |sample, clock| sample.begin_step(log_end, clock.now()));
+    }
+
+    /// The protocol has got a batch, and appended whatever it appends at once.
+    pub(super) fn end_step(&mut self, batch: Payload) {
+        let log_end = self.log_end();
+        self.stamp(batch, |sample, _| sample.end_step(log_end));
+    }
+
+    /// The turn is over.
+    pub(super) fn note_handed(&mut self, now: impl FnOnce() -> Time) {
+        self.samples.note_handed(now);
+    }
+
+    /// Tells the clients of samples that were answered in this turn where their time went.
+    pub(super) fn tell_samples(&mut self) {
+        while let Some(sample) = self.samples.next_answered() {
+            let spans = sample.spans(self.clock.now());
+            self.connections.tell(sample.client(), Kind::Spans, &spans.encode());
+        }
     }
 
     // Payloads.
@@ -402,6 +455,7 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     /// Sends what waited for writes that are durable by now.
     pub(super) fn release_held(&mut self) {
         let Some(durable) = self.wal.as_ref().map(Wal::durable) else { return };
+        self.samples.note_durable(durable, self.now);
         while self.held.front().is_some_and(|held| held.until <= durable) {
             let held = self.held.pop_front().expect("just seen");
             self.say(held.to, held.message, held.payload);
@@ -529,9 +583,9 @@ impl<P: Protocol, S: Storage> Body<P, S> {
     }
 
     /// Drops what was answered from the store, if this process has stood still since: somebody else
-    /// may lead by now. `now` is the time at this moment.
-    pub(super) fn drop_old_answers(&mut self, now: impl FnOnce() -> Time) {
-        if std::mem::take(&mut self.serves) && now().since(self.now) > TURN_NS_MAX {
+    /// may lead by now.
+    pub(super) fn drop_old_answers(&mut self) {
+        if std::mem::take(&mut self.serves) && self.clock.now().since(self.now) > TURN_NS_MAX {
             self.connections.doom_clients();
         }
     }
@@ -600,6 +654,9 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
     fn commit(&mut self, slot: Slot, batch: Payload, reply: bool) {
         assert!(!self.settings.protocol.is_witness(), "a witness executes nothing");
         self.counters.commands += u64::from(batch.commands);
+        if reply {
+            self.stamp(batch, |sample, clock| sample.agreed = Some(clock.now()));
+        }
         let connections = &mut self.connections;
         let on_reply = |session: SessionId, answer: &Reply<'_>| {
             if reply {
@@ -607,12 +664,11 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             }
         };
         let tally = self.state.apply(slot, self.arena.bytes(batch), on_reply);
-        if reply && let Some(spent) = self.batches.answer(batch, self.now) {
-            let commands = u64::from(batch.commands);
-            self.count_completed(commands);
-            self.counters.agreed += commands;
-            self.counters.waited_ns += commands * spent.waited_ns;
-            self.counters.agreed_ns += commands * spent.agreed_ns;
+        if reply {
+            self.stamp(batch, |sample, clock| sample.applied = Some(clock.now()));
+            if self.batches.answer(batch, self.now) {
+                self.count_completed(batch.commands.into());
+            }
         }
         self.counters.repeated += tally.repeated;
     }
@@ -620,10 +676,12 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
     fn serve(&mut self, gets: Payload) {
         self.serves = true;
         self.counters.commands += u64::from(gets.commands);
+        self.stamp(gets, |sample, clock| sample.agreed = Some(clock.now()));
         let connections = &mut self.connections;
         self.state.serve(self.arena.bytes(gets), |session, answer| {
             connections.reply(session.client(), answer);
         });
+        self.stamp(gets, |sample, clock| sample.applied = Some(clock.now()));
     }
 
     fn redirect(&mut self, batch: Payload, leader: Option<ReplicaId>) {
@@ -634,6 +692,7 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
             let reply = answer(&command, Status::Redirect, 0, leader);
             self.connections.reply(command.session.client(), &reply);
         }
+        self.samples.forget(batch, self.arena.bytes(batch));
     }
 
     fn retain(&mut self, payload: Payload) {
@@ -678,7 +737,14 @@ impl<P: Protocol, S: Storage> Context<P> for Body<P, S> {
         let value = self.arena.bytes(value);
         let session_index = session.index();
         let reply = Reply { sequence, session_index, status, version: tag.0, value };
+        let mut sample = self.samples.request(session, sequence);
+        if let Some(sample) = &mut sample {
+            sample.agreed = Some(self.clock.now());
+        }
         self.connections.reply(session.client(), &reply);
+        if let Some(sample) = sample {
+            sample.applied = Some(self.clock.now());
+        }
     }
 }
 

@@ -269,6 +269,14 @@ impl Connections {
         }
     }
 
+    /// Tells a client something beside its replies, if it is connected here.
+    pub(super) fn tell(&mut self, client: u32, kind: Kind, message: &[u8]) {
+        let Some(Some(link)) = self.clients.get(client as usize) else { return };
+        let connection = &mut self.table[link.index as usize];
+        connection.finish_replies();
+        frame::push(&mut connection.outbox, kind, message, &[], 0);
+    }
+
     /// For each connection with something to send: the link, its speaker and the bytes.
     pub(super) fn flush(&mut self, mut send: impl FnMut(LinkId, Option<Speaker>, &mut Vec<u8>)) {
         for connection in &mut self.table {

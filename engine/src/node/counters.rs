@@ -35,12 +35,6 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Synced writes of the log.
     pub log_writes: u64,
-    /// Commands that were answered because this replica had proposed them and they were agreed on.
-    pub agreed: u64,
-    /// How long their batches waited, from their first request until they were proposed.
-    pub waited_ns: u64,
-    /// How long it took from then until they were agreed on.
-    pub agreed_ns: u64,
     /// Commands that this replica answered, by whose message made that possible: who was the last of
     /// the quorum.
     pub completed_by: [u64; REPLICAS_MAX],
@@ -139,9 +133,6 @@ impl Counters {
         self.log_bytes += other.log_bytes;
         self.log_writes += other.log_writes;
         self.doubts += other.doubts;
-        self.agreed += other.agreed;
-        self.waited_ns += other.waited_ns;
-        self.agreed_ns += other.agreed_ns;
         for (mine, theirs) in self.completed_by.iter_mut().zip(other.completed_by) {
             *mine += theirs;
         }

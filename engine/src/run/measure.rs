@@ -1,6 +1,9 @@
 //! From what was observed to what the result says.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
+use synod_results::breakdown::{Breakdown, SampleTotals};
 use synod_results::check::{Consistency, Verdict};
 use synod_results::summary::{
     self, Fault, LatencySummary, ProtocolResult, ThreadUsage, VerdictSummary,
@@ -75,6 +78,7 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         overall: LatencySummary::of(&overall, measured_seconds),
         service: observed.service.as_ref().map(|times| LatencySummary::of(times, measured_seconds)),
         kinds: LatencySummary::by_kind(totals, measured_seconds),
+        breakdown: breakdown(observed.noticed),
         series: observed.written.seconds.clone(),
         threads,
         counters,
@@ -93,6 +97,13 @@ pub(super) fn result(observed: Observed<'_>) -> ProtocolResult {
         promise: observed.promise,
         verdict: VerdictSummary::from(&observed.verdict),
     }
+}
+
+/// Where the time of the samples of all load threads went.
+fn breakdown(noticed: &[Noticed]) -> BTreeMap<String, Breakdown> {
+    let mut totals = SampleTotals::default();
+    noticed.iter().for_each(|noticed| totals.merge(&noticed.sampled));
+    Breakdown::by_kind(&totals)
 }
 
 /// What the measured window took.
@@ -126,9 +137,6 @@ fn usage(observed: &Observed<'_>) -> Usage {
             total.client_bytes += count(|status| status.counters.client_bytes);
             total.log_bytes += count(|status| status.counters.log_bytes);
             total.log_syncs += count(|status| status.counters.log_writes);
-            total.agreed += count(|status| status.counters.agreed);
-            total.waited_ns += count(|status| status.counters.waited_ns);
-            total.agreed_ns += count(|status| status.counters.agreed_ns);
             total.doubts += count(|status| status.counters.doubts);
             total.doubt_ns += count(|status| status.counters.doubt_ns);
             total.hints += count(|status| status.counters.hints);

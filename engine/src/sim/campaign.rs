@@ -352,6 +352,23 @@ mod tests {
         }
     }
 
+    /// Drawn plans have no samples. With them, also what is sampled is lost on the way, never answered,
+    /// or waits for a leader that is gone.
+    #[test]
+    fn faults_strike_operations_that_are_looked_at() {
+        fn assert_pass<P: Protocol>() {
+            for seed in 0..20 {
+                let mut plan = Plan::draw::<P>(seed);
+                plan.load.sample_every = 2;
+                let failure = run_caught::<P>(&plan).failure;
+                assert_eq!(failure, None, "seed {seed} of {}", P::NAME);
+            }
+        }
+        assert_pass::<MultiPaxos>();
+        assert_pass::<Abd>();
+        assert_pass::<TwoPhaseCommit>();
+    }
+
     #[test]
     fn seeds_that_failed_once_pass() {
         assert_pass::<MultiPaxos>(&ONCE_FAILED);

@@ -657,6 +657,7 @@ fn draw_load(random: &mut Random, service: Service) -> Load {
         values: Values::Fixed(pick(random, &[8, 8, 40, 100, 2_000])),
         timeout_ns: pick(random, &[50, 200, 1_000]) * MS,
         give_up_ns: pick(random, &[1, 5, 20]) * SECOND,
+        sample_every: 0,
     }
 }
 

@@ -461,6 +461,9 @@ impl<P: Protocol> World<P> {
         let end = processor.work(self.now, cost);
         machine.busy_until = end;
         machine.busy_ns += cost;
+        if let Process::Replica(node) = &mut machine.process {
+            node.end_turn(|| Time(machine.clock.local(end)));
+        }
         let wake = if more { self.now } else { machine.clock.world(deadline.0) };
         // What is sent leaves piece by piece: who gets the first begins while the others are sent.
         let send_ns = self.plan.cpu.send_ns * slowness;

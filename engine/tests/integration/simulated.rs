@@ -1,6 +1,7 @@
 //! Workload files in virtual time: the same results each time, latencies that the simulated machines
 //! explain, and the faults that strike real clusters.
 
+use synod_results::breakdown::{Breakdown, Part};
 use synod_results::check::Consistency;
 use synod_results::run_folder::RunFolder;
 use synod_results::summary::{Gate, Summary, VerdictSummary};
@@ -32,7 +33,10 @@ fn a_seed_gives_the_same_result_again_and_another_one_another() {
         let summary = simulate("simulated/steady.yaml", &["phases.measure=60s", seed]);
         // All but how long the check took.
         let result = &summary.results[0];
-        format!("{:?} {:?} {:?}", result.overall, result.counters, result.series)
+        let Breakdown { samples, .. } = result.breakdown["put"];
+        assert!(samples > 0);
+        let (counters, series) = (&result.counters, &result.series);
+        format!("{:?} {counters:?} {series:?} {:?}", result.overall, result.breakdown)
     };
     let first = run("seed=1");
     assert_eq!(first, run("seed=1"));
@@ -47,6 +51,48 @@ fn an_operation_takes_as_long_as_its_way() {
     // To the leader, to a follower, back, and to the client.
     assert!(overall.p50_ns >= 4 * HOP_NS, "{overall:?}");
     assert!(overall.p99_ns < 20 * HOP_NS, "{overall:?}");
+}
+
+/// One client, so that nobody waits for anybody else, on machines whose turns all take as long; returns
+/// the parts of its operations that take time at all, in microseconds.
+fn parts_of(kind: &str, protocol: &str, batch: &str) -> Vec<(Part, f64)> {
+    let set = [
+        &format!("protocols=[{protocol}]"),
+        "model={turn: 10us, arrival: 0s, kib: 0s, command: 0s, network: 50us, disk: 200us}",
+        "load={clients: 1, arrival: closed, keys: {count: 10}, sample_every: 4}",
+        &format!("load.mix={{{kind}: 100%}}"),
+        &format!("cluster.batch={{{batch}}}"),
+        "phases={warm_up: 50ms, measure: 200ms}",
+    ];
+    let summary = simulate("simulated/steady.yaml", &set);
+    let result = &summary.results[0];
+    let breakdown = &result.breakdown[kind];
+    let share = breakdown.samples as f64 / result.overall.count as f64;
+    assert!((0.2..0.3).contains(&share), "{share} of {} are samples", result.overall.count);
+    let off = breakdown.total_ns() / result.overall.mean_ns - 1.0;
+    assert!(off.abs() < 0.001, "alike operations have the mean of their samples: {off}");
+    let of = |part| (part, (breakdown.part_ns(part) / 1_000.0).round());
+    Part::ALL.map(of).into_iter().filter(|(_, part_us)| *part_us > 0.0).collect()
+}
+
+#[test]
+fn the_parts_of_a_latency_are_those_that_the_machines_explain() {
+    // The way there and back, and what the turns cost after which request and answer leave.
+    let network = (Part::Network, 2.0 * 50.0 + 2.0 * 10.0);
+    let (leader, disk) = ((Part::Leader, 10.0), (Part::Disk, 200.0));
+    // The way to a follower and back, and its two turns. Its disk takes as long as the leader's.
+    let quorum = (Part::Quorum, 2.0 * 50.0 + 2.0 * 10.0);
+    assert_eq!(parts_of("put", "multi_paxos", ""), [network, leader, disk, quorum]);
+    let linger = parts_of("put", "raft", "linger: 30us");
+    assert_eq!(linger, [network, (Part::Batch, 30.0), leader, disk, quorum]);
+    // It asks before it writes anything: twice the way, four turns, and the disk of another.
+    let rounds = (Part::Quorum, 4.0 * 50.0 + 4.0 * 10.0 + 200.0);
+    assert_eq!(parts_of("put", "abd", ""), [network, leader, rounds]);
+    assert_eq!(parts_of("put", "unreplicated", ""), [network, leader, disk]);
+    // Gets that do not go through the log need no disk, and some nobody else.
+    let asked = (Part::Quorum, 2.0 * 50.0 + 10.0);
+    assert_eq!(parts_of("get", "{raft: {reads: read_index}}", ""), [network, leader, asked]);
+    assert_eq!(parts_of("get", "{zab: {reads: local}}", ""), [network]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn rows_of_strangers() -> Vec<Row> {
         ("no such kind", None, changed(hello_frame(HELLO), |bytes| bytes[8] = 0), |by| {
             &mut by.frame
         }),
-        ("another such kind", None, changed(hello_frame(HELLO), |bytes| bytes[8] = 8), |by| {
+        ("another such kind", None, changed(hello_frame(HELLO), |bytes| bytes[8] = 10), |by| {
             &mut by.frame
         }),
         (
@@ -119,6 +119,7 @@ fn rows_of_strangers() -> Vec<Row> {
             |by| &mut by.frame,
         ),
         ("requests first", None, framed(Kind::Requests, &[], &command(5)), |by| &mut by.kind),
+        ("a sample first", None, framed(Kind::Sampled, &[], &command(5)), |by| &mut by.kind),
         ("a message first", None, framed(Kind::Message, &[1], &[]), |by| &mut by.kind),
         ("a challenge", None, framed(Kind::Challenge, &[], &[0; 64]), |by| &mut by.kind),
         ("a proof", None, framed(Kind::Proof, &[], &[0; 32]), |by| &mut by.kind),
@@ -137,6 +138,10 @@ fn rows_of_clients() -> Vec<Row> {
         ("length above the limit", Some(CLIENT), long, |by| &mut by.frame),
         ("a message", Some(CLIENT), framed(Kind::Message, &[1], &[]), |by| &mut by.kind),
         ("replies", Some(CLIENT), framed(Kind::Replies, &[], &[]), |by| &mut by.kind),
+        ("spans", Some(CLIENT), framed(Kind::Spans, &[0; 64], &[]), |by| &mut by.kind),
+        ("a cut sample", Some(CLIENT), framed(Kind::Sampled, &[], &command(5)[..8]), |by| {
+            &mut by.commands
+        }),
         ("a snapshot", Some(CLIENT), framed(Kind::Snapshot, &[0; 8], &[]), |by| &mut by.kind),
         ("a hello", Some(CLIENT), hello_frame(HELLO), |by| &mut by.kind),
         ("a cut command", Some(CLIENT), requests(|body| body.truncate(40)), |by| &mut by.commands),
@@ -163,6 +168,7 @@ fn rows_of_replicas() -> Vec<Row> {
     let ballot = Ballot(1 << 8);
     vec![
         ("requests", Some(REPLICA), framed(Kind::Requests, &[], &command(5)), |by| &mut by.kind),
+        ("a sample", Some(REPLICA), framed(Kind::Sampled, &[], &command(5)), |by| &mut by.kind),
         ("replies", Some(REPLICA), framed(Kind::Replies, &[], &[]), |by| &mut by.kind),
         ("no such message", Some(REPLICA), framed(Kind::Message, &[99], &[]), |by| &mut by.message),
         ("no message", Some(REPLICA), framed(Kind::Message, &[], &[]), |by| &mut by.message),

@@ -31,6 +31,7 @@ pub fn render(source: &Source) -> String {
     html.push_str(&heading(source));
     section(&mut html, "glance", "At a glance", &tables::at_a_glance(source));
     section(&mut html, "findings", "What the repeats can tell", &tables::findings(source));
+    section(&mut html, "parts", "Where time goes", &tables::where_time_goes(source));
     section(&mut html, "surface", "Over both", &tables::heat_maps(source));
     for chart in &charts {
         html.push_str(&figure(chart));

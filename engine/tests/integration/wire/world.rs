@@ -8,7 +8,7 @@ use synod::frame::{self, HEADER_BYTES, Kind};
 use synod::greeting::{
     Dialling, FRAME_BYTES_MAX as GREETING_BYTES_MAX, Hello, Key, Nonces, Speaker,
 };
-use synod::io::{Address, Event, Io, LinkId};
+use synod::io::{Address, Clock, Event, Io, LinkId};
 use synod::node::{Node, Rejected, Settings};
 use synod::wal::{LogWrite, MemoryStorage};
 use synod_protocols::command::{Command, Op, Replies, SessionId};
@@ -64,8 +64,9 @@ impl Io for WireIo {
         Time(self.0.borrow().now)
     }
 
-    fn clock(&self) -> Time {
-        Time(self.0.borrow().now)
+    fn clock(&self) -> Clock {
+        let state = Rc::clone(&self.0);
+        Clock::new(move || Time(state.borrow().now))
     }
 
     fn connect(&mut self, _address: &Address) -> LinkId {
