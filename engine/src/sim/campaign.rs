@@ -315,6 +315,7 @@ mod tests {
     use synod_protocols::paxos_commit::PaxosCommit;
     use synod_protocols::quorum::Quorum;
     use synod_protocols::two_phase_commit::TwoPhaseCommit;
+    use synod_protocols::viewstamped::Viewstamped;
 
     /// What went wrong with each of these once: clients that asked so often that a slow cluster had
     /// no time for anything else; a replica that lost its disk while another still needed what only
@@ -338,6 +339,9 @@ mod tests {
     /// A get wrote back that its key had never been written; twice a coordinator asked one after the
     /// other of those that were not there to stand in, and itself last.
     const ONCE_FAILED_QUORUM: [u64; 5] = [86, 89, 107, 7171, 7275];
+
+    /// A primary that had got a snapshot did not have the entries below it which a witness needed.
+    const ONCE_FAILED_VIEWSTAMPED: [u64; 1] = [315];
 
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
     const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
@@ -377,5 +381,6 @@ mod tests {
         assert_pass::<Quorum>(&ONCE_FAILED_QUORUM);
         assert_pass::<TwoPhaseCommit>(&ONCE_FAILED_TWO_PHASE_COMMIT);
         assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
+        assert_pass::<Viewstamped>(&ONCE_FAILED_VIEWSTAMPED);
     }
 }

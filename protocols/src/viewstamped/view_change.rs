@@ -186,7 +186,7 @@ impl Viewstamped {
         replicas
             .filter_map(|replica| Some((replica, self.candidates[replica.index()]?)))
             .filter(|(_, candidate)| !candidate.lost)
-            // The own log needs no transfer, so it wins a tie.
+            // The own log needs no transfer, and an active replica's is whole, so they win ties.
             .max_by_key(|&(id, Candidate { last_normal, op, .. })| {
                 (last_normal, op, !self.is_witness(id), id == self.id)
             })

@@ -75,6 +75,7 @@ impl Viewstamped {
         );
     }
 
+    /// What need not be kept is forgotten; a witness that is called and lacks some of it goes on from there.
     pub(super) fn on_stable<C: Context<Self>>(
         &mut self,
         view: Reign,
