@@ -94,19 +94,20 @@ pub struct SampleTotals {
 impl SampleTotals {
     /// Adds an operation.
     pub fn add(&mut self, kind: Kind, parts: &Parts) {
-        self.samples[kind as usize] += 1;
-        for (total, part) in self.parts[kind as usize].iter_mut().zip(parts) {
-            *total += part;
-        }
+        self.add_all(kind, 1, parts);
     }
 
     /// Adds those of another load thread.
     pub fn merge(&mut self, other: &Self) {
-        for kind in 0..KINDS {
-            self.samples[kind] += other.samples[kind];
-            for (total, part) in self.parts[kind].iter_mut().zip(other.parts[kind]) {
-                *total += part;
-            }
+        for kind in Kind::ALL {
+            self.add_all(kind, other.samples[kind as usize], &other.parts[kind as usize]);
+        }
+    }
+
+    fn add_all(&mut self, kind: Kind, samples: u64, parts: &Parts) {
+        self.samples[kind as usize] += samples;
+        for (total, part) in self.parts[kind as usize].iter_mut().zip(parts) {
+            *total += part;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod source;
 pub mod svg;
 mod tables;
 
+pub use bars::breakdown;
 pub use charts::charts;
 pub use columns::columns;
 pub use page::render;

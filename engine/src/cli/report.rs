@@ -37,10 +37,11 @@ pub(crate) fn report(folder: &Path, out: Option<PathBuf>, extras: &Extras<'_>) -
         if let Err(error) = fs::create_dir_all(pictures) {
             return fail(&format!("{}: {error}", pictures.display()), exit::ENVIRONMENT);
         }
-        for chart in report::charts(&source) {
-            let file = pictures.join(format!("{}.svg", chart.id));
-            files.push((file, svg::draw(&chart).into_bytes()));
-        }
+        let charts = report::charts(&source).into_iter();
+        let charts =
+            charts.map(|chart| (pictures.join(format!("{}.svg", chart.id)), svg::draw(&chart)));
+        let bars = report::breakdown(&source).map(|svg| (pictures.join("breakdown.svg"), svg));
+        files.extend(charts.chain(bars).map(|(file, svg)| (file, svg.into_bytes())));
     }
     for (file, bytes) in files {
         if let Err(error) = fs::write(&file, bytes) {

@@ -214,6 +214,14 @@ fn a_report_is_one_page_with_everything_in_it() {
     let columns: Vec<usize> = lines.lines().map(|line| line.split(',').count()).collect();
     assert!(columns.iter().all(|&count| count == columns[0]), "{lines}");
     assert!(fs::read_dir(&pictures).expect("pictures are there").count() >= 4);
+    assert!(!page.contains("id=\"breakdown\""), "that would be one for each point");
+    let run = fs::read_dir(folder.join("runs")).expect("they are there").next().expect("one run");
+    let run = run.expect("it can be listed").path();
+    let output = synod(&["report", &run.to_string_lossy(), "--svg", &pictures.to_string_lossy()]);
+    assert!(output.status.success(), "{}", said(&output));
+    let page = fs::read_to_string(run.join("report.html")).expect("the page is there");
+    assert!(page.contains("<figure id=\"breakdown\">") && page.contains("multi_paxos: put"));
+    assert!(pictures.join("breakdown.svg").is_file());
     let output = synod(&["report", &place.path().to_string_lossy()]);
     assert_eq!(output.status.code(), Some(2), "a folder without results");
 }

@@ -3,9 +3,11 @@
 
 use std::fmt::Write as _;
 
+use super::source::Source;
 use super::svg::COLORS;
 use crate::breakdown::{Breakdown, Part};
 use crate::check::escaped;
+use crate::table::{breakdown_of, by_label, kinds_sampled};
 use crate::units;
 
 const _: () = assert!(Part::ALL.len() == COLORS.len(), "each part has its color");
@@ -20,8 +22,25 @@ const BAR_LINE: f64 = 30.0;
 const LEGEND_LINE: f64 = 20.0;
 const LEGEND_COLUMNS: usize = 4;
 
-/// Draws the bars. Text has the color of what is around it.
-pub(super) fn draw(bars: &[(String, Breakdown)]) -> String {
+/// Draws where the time of a run's samples went, if there are any; the points of a suite would be too
+/// many. Text has the color of what is around it.
+#[must_use]
+pub fn breakdown(source: &Source) -> Option<String> {
+    if source.suite.is_some() {
+        return None;
+    }
+    let protocols = by_label(&source.runs[0].summary.results);
+    let bars: Vec<(String, Breakdown)> = kinds_sampled(&protocols)
+        .into_iter()
+        .flat_map(|kind| protocols.iter().map(move |protocol| (kind, protocol)))
+        .filter_map(|(kind, (label, results))| {
+            Some((format!("{label}: {kind}"), breakdown_of(kind, results)?))
+        })
+        .collect();
+    (!bars.is_empty()).then(|| draw(&bars))
+}
+
+fn draw(bars: &[(String, Breakdown)]) -> String {
     let longest_ns = bars.iter().map(|(_, of)| of.total_ns()).fold(f64::MIN_POSITIVE, f64::max);
     let bottom = TOP + BAR_LINE * bars.len() as f64;
     let legend_lines = Part::ALL.len().div_ceil(LEGEND_COLUMNS) as f64;

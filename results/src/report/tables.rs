@@ -11,9 +11,7 @@ use crate::compare::{self, Pair, Points, Says};
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
-use crate::table::{
-    Row, WHERE_TIME_GOES, breakdown_of, breakdown_rows, by_label, kinds_sampled, rows, spread,
-};
+use crate::table::{Row, WHERE_TIME_GOES, breakdown_rows, by_label, rows, spread};
 use crate::units;
 
 /// An HTML table whose first column names the rows.
@@ -76,27 +74,14 @@ fn with_interval(row: &Row, results: &[&ProtocolResult], median: f64, seed: u64)
 
 /// Of a run the parts of the mean latency of each protocol, kind by kind: as bars, and in numbers.
 pub(super) fn where_time_goes(source: &Source) -> String {
-    if source.suite.is_some() {
-        return String::new();
-    }
+    let Some(bars) = bars::breakdown(source) else { return String::new() };
     let protocols = by_label(&source.runs[0].summary.results);
-    let bars: Vec<_> = kinds_sampled(&protocols)
-        .into_iter()
-        .flat_map(|kind| protocols.iter().map(move |protocol| (kind, protocol)))
-        .filter_map(|(kind, (label, results))| {
-            Some((format!("{label}: {kind}"), breakdown_of(kind, results)?))
-        })
-        .collect();
-    if bars.is_empty() {
-        return String::new();
-    }
     let labels = protocols.iter().map(|(label, _)| (*label).to_owned());
     let header: Vec<String> = std::iter::once(WHERE_TIME_GOES.to_owned()).chain(labels).collect();
     format!(
         "<p class=\"small\">The parts of the mean of samples, of all repeats together, in the order \
          in which they pass. As long as both disk and quorum are waited for, it counts as disk.</p>\n\
-         <figure id=\"breakdown\">\n{}</figure>\n{}",
-        bars::draw(&bars),
+         <figure id=\"breakdown\">\n{bars}</figure>\n{}",
         table("In numbers", &header, &breakdown_rows(&protocols))
     )
 }
