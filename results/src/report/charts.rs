@@ -134,11 +134,14 @@ fn repeats<'a>(source: &'a Source, point: usize, label: &str) -> Vec<&'a Protoco
         .collect()
 }
 
+/// Every label once, in the order in which they were run, so that each has the same color in every chart.
 fn labels(source: &Source) -> Vec<&str> {
-    let mut labels: Vec<&str> =
-        source.results().iter().map(|(_, _, result)| result.label.as_str()).collect();
-    labels.sort_unstable();
-    labels.dedup();
+    let mut labels: Vec<&str> = Vec::new();
+    for (_, _, result) in source.results() {
+        if !labels.contains(&result.label.as_str()) {
+            labels.push(&result.label);
+        }
+    }
     labels
 }
 
