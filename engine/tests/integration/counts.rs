@@ -20,19 +20,27 @@ const fn is_cluster(replicas: u64) -> bool {
 }
 
 fn simulated(voters: u8) {
-    let is_possible = |form: &&Form| {
-        form.replicas_min <= voters.into() && is_cluster(u64::from(voters) + form.observers)
-    };
-    for form in FORMS.iter().filter(is_possible) {
-        let Form { protocol, with: parameters, operation, .. } = *form;
-        let observers = u8::try_from(form.observers).unwrap();
-        let replicas = voters + observers;
-        let (managers, simulated) = (replicas, true);
-        let question =
-            Question { protocol, parameters, replicas, observers, managers, operation, simulated };
-        let counts = question.ask().unwrap();
-        let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
-        assert_eq!(counts.whole(), Some(form.at(voters.into())), "{said}");
+    for form in FORMS.iter().filter(|form| form.replicas_min <= voters.into()) {
+        let is_possible = |observers: &u64| is_cluster(u64::from(voters) + observers);
+        for observers in form.observers().filter(is_possible) {
+            let Form { protocol, with: parameters, operation, .. } = *form;
+            let expected = form.at(voters.into(), observers);
+            let observers = u8::try_from(observers).unwrap();
+            let replicas = voters + observers;
+            let (managers, simulated) = (replicas, true);
+            let question = Question {
+                protocol,
+                parameters,
+                replicas,
+                observers,
+                managers,
+                operation,
+                simulated,
+            };
+            let counts = question.ask().unwrap();
+            let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
+            assert_eq!(counts.whole(), Some(expected), "{said}");
+        }
     }
 }
 
@@ -40,10 +48,10 @@ fn simulated(voters: u8) {
 /// timer may go off meanwhile, and what is sent again is counted, too.
 const QUESTIONS_MAX: usize = 3;
 
-fn on_the_engine(form: &Form) {
-    let expected = form.at(3);
+fn on_the_engine(form: &Form, observers: u64) {
+    let expected = form.at(3, observers);
     for question in 1..=QUESTIONS_MAX {
-        let (counts, said) = ask_the_engine(form);
+        let (counts, said) = ask_the_engine(form, observers);
         if counts == expected {
             return;
         }
@@ -53,8 +61,8 @@ fn on_the_engine(form: &Form) {
 
 /// Messages, delays and forced writes, and all that was said. The command itself is asked, because
 /// replicas on the engine are processes of its own program.
-fn ask_the_engine(form: &Form) -> (Vec<u64>, String) {
-    let Form { protocol, with, operation, observers, .. } = *form;
+fn ask_the_engine(form: &Form, observers: u64) -> (Vec<u64>, String) {
+    let Form { protocol, with, operation, .. } = *form;
     let [replicas, observers] = [3 + observers, observers].map(|count| count.to_string());
     let output = support::synod()
         .args(["count", protocol, "--with", with, "--operations", operation])
@@ -96,7 +104,7 @@ fn transactions_of_managers_apart_cost_what_papers_say() {
                     };
                     let counts = question.ask().unwrap();
                     let said = format!("{protocol} {parameters}, {managers} managers: {counts:?}");
-                    assert_eq!(counts.whole(), Some(form.at(managers)), "{said}");
+                    assert_eq!(counts.whole(), Some(form.at(managers, 0)), "{said}");
                 }
             });
         }
@@ -108,7 +116,11 @@ fn operations_on_the_engine_cost_what_papers_say() {
     thread::scope(|scope| {
         for forms in FORMS.chunks(2) {
             let possible = forms.iter().filter(|form| form.replicas_min <= 3);
-            scope.spawn(move || possible.for_each(on_the_engine));
+            scope.spawn(move || {
+                for form in possible {
+                    form.observers().for_each(|observers| on_the_engine(form, observers));
+                }
+            });
         }
     });
 }

@@ -2,6 +2,7 @@
 //! tests hold the simulator and the engine against them, and the list of protocols shows them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A count that depends on the number of replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,21 +146,27 @@ pub(crate) struct Form {
     pub(crate) cost: Cost,
     /// Replicas without which the parameters make no sense.
     pub(crate) replicas_min: u64,
-    /// Observers beside the N that vote. Each costs a message and a write more, for which nobody waits.
-    pub(crate) observers: u64,
+    /// If there are observers beside the N that vote: the messages of each. It also costs a write more,
+    /// for which nobody waits.
+    pub(crate) of_observer: Option<u64>,
 }
 
 impl Form {
-    /// Messages, delays and forced writes for so many replicas that vote.
-    pub(crate) fn at(&self, replicas: u64) -> [u64; 3] {
+    /// Messages, delays and forced writes for so many replicas that vote, and so many observers.
+    pub(crate) fn at(&self, voters: u64, observers: u64) -> [u64; 3] {
         let Cost { messages, delays, writes, .. } = self.cost;
-        let [messages, delays, writes] = [messages, delays, writes].map(|count| count.at(replicas));
-        [messages + self.observers, delays, writes + self.observers]
+        let [messages, delays, writes] = [messages, delays, writes].map(|count| count.at(voters));
+        [messages + observers * self.of_observer.unwrap_or(0), delays, writes + observers]
+    }
+
+    /// How many observers are tried.
+    pub(crate) const fn observers(&self) -> RangeInclusive<u64> {
+        if self.of_observer.is_some() { 1..=2 } else { 0..=0 }
     }
 }
 
 const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
-    Form { protocol, with: "", operation, cost, replicas_min: 1, observers: 0 }
+    Form { protocol, with: "", operation, cost, replicas_min: 1, of_observer: None }
 }
 
 /// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
@@ -170,9 +177,12 @@ pub(crate) const FORMS: &[Form] = &[
     form("multi_paxos", "put", LEADER),
     form("multi_paxos", "get", LEADER),
     form("raft", "put", LEADER),
+    // Learners are sent what followers are, and acknowledge it.
+    Form { of_observer: Some(2), ..form("raft", "put", LEADER) },
     form("viewstamped", "put", LEADER),
     form("zab", "put", LEADER_WITH_COMMITS),
-    Form { observers: 2, ..form("zab", "put", LEADER_WITH_COMMITS) },
+    // What is committed, in one message.
+    Form { of_observer: Some(1), ..form("zab", "put", LEADER_WITH_COMMITS) },
     form("abd", "put", TWO_PHASES),
     form("abd", "get", ONE_READ),
     form("quorum", "put", TWO_PHASES),

@@ -168,10 +168,10 @@ fn cost(form: &Form) -> Vec<String> {
     let Form { protocol, with, operation, cost, .. } = form;
     let mut operation =
         if with.is_empty() { (*operation).to_owned() } else { format!("{operation}, `{with}`") };
-    let mut of_observers = "";
-    if form.observers > 0 {
+    let mut more = ["", ""];
+    if let Some(messages) = form.of_observer {
         operation.push_str(", with observers");
-        of_observers = " + O";
+        more = [if messages == 1 { " + O" } else { " + 2O" }, " + O"];
     }
     let [delays, messages, writes] =
         [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());
@@ -179,9 +179,9 @@ fn cost(form: &Form) -> Vec<String> {
         file_of(protocol),
         operation,
         delays,
-        messages + of_observers,
-        writes + of_observers,
-        cost.of_busiest() + of_observers,
+        messages + more[0],
+        writes + more[1],
+        cost.of_busiest() + more[0],
     ]
 }
 
