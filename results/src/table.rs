@@ -48,11 +48,12 @@ pub(crate) const ROWS: [Row; 11] = [
 ];
 
 /// Rows that only some results have: of real runs the memory of the largest replica; of transfers
-/// between accounts, those that were carried out and those that were refused; of protocols that vote
-/// on what others decide, how long they held locks without knowing the outcome; of those that let
-/// others stand in, what they took and handed off; of loads that go by the clock, the latency without
-/// the time in which an operation waited for a client that could send it.
-const MORE_ROWS: [Row; 8] = [
+/// between accounts, those that were carried out and those that were refused; of loads that replicas
+/// sent back, how often: they had too much to do, or met a lock; of protocols that vote on what others
+/// decide, how long they held locks without knowing the outcome; of those that let others stand in, what
+/// they took and handed off; of loads that go by the clock, the latency without the time in which an
+/// operation waited for a client that could send it.
+const MORE_ROWS: [Row; 9] = [
     Row {
         name: "memory",
         figure: |r| r.resident_bytes_max.map(|bytes| bytes as f64),
@@ -60,6 +61,7 @@ const MORE_ROWS: [Row; 8] = [
     },
     Row { name: "commits/s", figure: commits_per_second, print: units::count },
     Row { name: "aborts/s", figure: aborts_per_second, print: units::count },
+    Row { name: "busy/s", figure: busy_per_second, print: units::count },
     Row { name: "in doubt, mean", figure: doubt_ns, print: units::nanoseconds },
     Row {
         name: "  longest",
@@ -93,6 +95,10 @@ fn commits_per_second(result: &ProtocolResult) -> Option<f64> {
 
 fn aborts_per_second(result: &ProtocolResult) -> Option<f64> {
     Some(result.aborted? as f64 / result.measured_seconds)
+}
+
+fn busy_per_second(result: &ProtocolResult) -> Option<f64> {
+    (result.busy > 0).then(|| result.busy as f64 / result.measured_seconds)
 }
 
 fn doubt_ns(result: &ProtocolResult) -> Option<f64> {
@@ -541,6 +547,16 @@ pub(crate) mod tests {
         let text = render(&summary, false);
         let row = |name| text.lines().find(|line| line.contains(name)).unwrap_or_default();
         assert!(row("commits/s").contains("625") && row("aborts/s").contains("375"), "{text}");
+    }
+
+    #[test]
+    fn it_is_said_how_often_replicas_sent_requests_back() {
+        let mut summary = summary(1, 1);
+        (summary.results[0].busy, summary.results[0].measured_seconds) = (0, 2.0);
+        assert!(!render(&summary, false).contains("busy/s"));
+        summary.results[0].busy = 900;
+        let text = render(&summary, false);
+        assert!(text.lines().any(|line| line.contains("busy/s") && line.contains("450")), "{text}");
     }
 
     #[test]

@@ -20,27 +20,27 @@ const fn is_cluster(replicas: u64) -> bool {
 }
 
 fn simulated(executing: u8) {
-    let is_possible = |form: &&Form| {
-        form.replicas_min <= executing.into() && is_cluster(u64::from(executing) + form.others())
-    };
+    let is_possible = |form: &&Form| form.replicas_min <= executing.into();
     for form in FORMS.iter().filter(is_possible) {
-        let Form { protocol, with: parameters, operation, .. } = *form;
-        let [observers, witnesses] =
-            [form.observers, form.witnesses].map(|count| u8::try_from(count).unwrap());
-        let replicas = executing + observers + witnesses;
-        let question = Question {
-            protocol,
-            parameters,
-            replicas,
-            observers,
-            witnesses,
-            managers: replicas,
-            operation,
-            simulated: true,
-        };
-        let counts = question.ask().unwrap();
-        let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
-        assert_eq!(counts.whole(), Some(form.at(executing.into())), "{said}");
+        let fits = |beside: &u8| is_cluster(u64::from(executing + beside));
+        for beside in form.beside.tried().filter(fits) {
+            let Form { protocol, with: parameters, operation, .. } = *form;
+            let [observers, witnesses] = form.beside.roles(beside);
+            let replicas = executing + beside;
+            let question = Question {
+                protocol,
+                parameters,
+                replicas,
+                observers,
+                witnesses,
+                managers: replicas,
+                operation,
+                simulated: true,
+            };
+            let counts = question.ask().unwrap();
+            let said = format!("{protocol} {operation}, {replicas} replicas: {counts:?}");
+            assert_eq!(counts.whole(), Some(form.at(executing, beside)), "{said}");
+        }
     }
 }
 
@@ -48,10 +48,10 @@ fn simulated(executing: u8) {
 /// timer may go off meanwhile, and what is sent again is counted, too.
 const QUESTIONS_MAX: usize = 3;
 
-fn on_the_engine(form: &Form) {
-    let expected = form.at(3);
+fn on_the_engine(form: &Form, beside: u8) {
+    let expected = form.at(3, beside);
     for question in 1..=QUESTIONS_MAX {
-        let (counts, said) = ask_the_engine(form);
+        let (counts, said) = ask_the_engine(form, beside);
         if counts == expected {
             return;
         }
@@ -61,10 +61,10 @@ fn on_the_engine(form: &Form) {
 
 /// Messages, delays and forced writes, and all that was said. The command itself is asked, because
 /// replicas on the engine are processes of its own program.
-fn ask_the_engine(form: &Form) -> (Vec<u64>, String) {
-    let Form { protocol, with, operation, observers, witnesses, .. } = *form;
-    let [replicas, observers, witnesses] =
-        [3 + form.others(), observers, witnesses].map(|count| count.to_string());
+fn ask_the_engine(form: &Form, beside: u8) -> (Vec<u64>, String) {
+    let Form { protocol, with, operation, .. } = *form;
+    let [observers, witnesses] = form.beside.roles(beside).map(|count| count.to_string());
+    let replicas = (3 + beside).to_string();
     let output = support::synod()
         .args(["count", protocol, "--with", with, "--operations", operation])
         .args(["--replicas", &replicas, "--observers", &observers, "--witnesses", &witnesses])
@@ -106,7 +106,7 @@ fn transactions_of_managers_apart_cost_what_papers_say() {
                     };
                     let counts = question.ask().unwrap();
                     let said = format!("{protocol} {parameters}, {managers} managers: {counts:?}");
-                    assert_eq!(counts.whole(), Some(form.at(managers)), "{said}");
+                    assert_eq!(counts.whole(), Some(form.at(narrow, 0)), "{said}");
                 }
             });
         }
@@ -118,7 +118,11 @@ fn operations_on_the_engine_cost_what_papers_say() {
     thread::scope(|scope| {
         for forms in FORMS.chunks(2) {
             let possible = forms.iter().filter(|form| form.replicas_min <= 3);
-            scope.spawn(move || possible.for_each(on_the_engine));
+            scope.spawn(move || {
+                for form in possible {
+                    form.beside.tried().for_each(|beside| on_the_engine(form, beside));
+                }
+            });
         }
     });
 }

@@ -2,6 +2,7 @@
 //! tests hold the simulator and the engine against them, and the list of protocols shows them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A count that depends on the number of replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,28 +146,58 @@ pub(crate) struct Form {
     pub(crate) cost: Cost,
     /// Replicas without which the parameters make no sense.
     pub(crate) replicas_min: u64,
-    /// Observers beside the N that vote. Each costs a message and a write more, for which nobody waits.
-    pub(crate) observers: u64,
-    /// Witnesses beside the N that execute. They stand by, and cost nothing.
-    pub(crate) witnesses: u64,
+    /// Who else there is.
+    pub(crate) beside: Beside,
+}
+
+/// Who there is beside the N that vote and execute.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beside {
+    Nobody,
+    /// Observers: each costs so many messages, and a write more, for which nobody waits.
+    Observers {
+        messages: u64,
+    },
+    /// Witnesses, which stand by and cost nothing.
+    Witnesses,
+}
+
+impl Beside {
+    /// How many of them are tried.
+    pub(crate) const fn tried(self) -> RangeInclusive<u8> {
+        match self {
+            Self::Nobody => 0..=0,
+            Self::Observers { .. } | Self::Witnesses => 1..=2,
+        }
+    }
+
+    /// If there are so many of them: how many are observers, and how many witnesses.
+    pub(crate) const fn roles(self, count: u8) -> [u8; 2] {
+        match self {
+            Self::Nobody => [0, 0],
+            Self::Observers { .. } => [count, 0],
+            Self::Witnesses => [0, count],
+        }
+    }
 }
 
 impl Form {
-    /// Replicas beside the N.
-    pub(crate) const fn others(&self) -> u64 {
-        self.observers + self.witnesses
-    }
-
-    /// Messages, delays and forced writes for so many replicas that vote and execute.
-    pub(crate) fn at(&self, replicas: u64) -> [u64; 3] {
+    /// Messages, delays and forced writes for so many replicas that vote and execute, and so many beside.
+    pub(crate) fn at(&self, replicas: u8, beside: u8) -> [u64; 3] {
         let Cost { messages, delays, writes, .. } = self.cost;
-        let [messages, delays, writes] = [messages, delays, writes].map(|count| count.at(replicas));
-        [messages + self.observers, delays, writes + self.observers]
+        let [messages, delays, writes] =
+            [messages, delays, writes].map(|count| count.at(replicas.into()));
+        match self.beside {
+            Beside::Nobody | Beside::Witnesses => [messages, delays, writes],
+            Beside::Observers { messages: more } => {
+                [messages + u64::from(beside) * more, delays, writes + u64::from(beside)]
+            }
+        }
     }
 }
 
 const fn form(protocol: &'static str, operation: &'static str, cost: Cost) -> Form {
-    Form { protocol, with: "", operation, cost, replicas_min: 1, observers: 0, witnesses: 0 }
+    Form { protocol, with: "", operation, cost, replicas_min: 1, beside: Beside::Nobody }
 }
 
 /// Operations of each kind that costs something else. The gets of protocols with a log cost what puts
@@ -177,10 +208,13 @@ pub(crate) const FORMS: &[Form] = &[
     form("multi_paxos", "put", LEADER),
     form("multi_paxos", "get", LEADER),
     form("raft", "put", LEADER),
+    // Learners are sent what followers are, and acknowledge it.
+    Form { beside: Beside::Observers { messages: 2 }, ..form("raft", "put", LEADER) },
     form("viewstamped", "put", LEADER),
-    Form { witnesses: 2, ..form("viewstamped", "put", LEADER) },
+    Form { beside: Beside::Witnesses, ..form("viewstamped", "put", LEADER) },
     form("zab", "put", LEADER_WITH_COMMITS),
-    Form { observers: 2, ..form("zab", "put", LEADER_WITH_COMMITS) },
+    // What is committed, in one message.
+    Form { beside: Beside::Observers { messages: 1 }, ..form("zab", "put", LEADER_WITH_COMMITS) },
     form("abd", "put", TWO_PHASES),
     form("abd", "get", ONE_READ),
     form("quorum", "put", TWO_PHASES),

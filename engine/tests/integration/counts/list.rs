@@ -10,7 +10,7 @@ use synod_workloads::{
     load_file,
 };
 
-use super::forms::{APART, FORMS, Form};
+use super::forms::{APART, Beside, FORMS, Form};
 
 /// Replicas of the clusters whose promises are told.
 const REPLICAS: u8 = 3;
@@ -168,13 +168,14 @@ fn cost(form: &Form) -> Vec<String> {
     let Form { protocol, with, operation, cost, .. } = form;
     let mut operation =
         if with.is_empty() { (*operation).to_owned() } else { format!("{operation}, `{with}`") };
-    let mut of_observers = "";
-    if form.observers > 0 {
-        operation.push_str(", with observers");
-        of_observers = " + O";
-    }
-    if form.witnesses > 0 {
-        operation.push_str(", with witnesses");
+    let mut more = ["", ""];
+    match form.beside {
+        Beside::Nobody => {}
+        Beside::Observers { messages } => {
+            operation.push_str(", with observers");
+            more = [if messages == 1 { " + O" } else { " + 2O" }, " + O"];
+        }
+        Beside::Witnesses => operation.push_str(", with witnesses"),
     }
     let [delays, messages, writes] =
         [cost.delays, cost.messages, cost.writes].map(|count| count.to_string());
@@ -182,9 +183,9 @@ fn cost(form: &Form) -> Vec<String> {
         file_of(protocol),
         operation,
         delays,
-        messages + of_observers,
-        writes + of_observers,
-        cost.of_busiest() + of_observers,
+        messages + more[0],
+        writes + more[1],
+        cost.of_busiest() + more[0],
     ]
 }
 
