@@ -378,6 +378,7 @@ impl Plan {
             .witnessed::<P>()
             .changed::<P>()
             .sometimes_a_bank::<P>()
+            .sometimes_contended::<P>()
     }
 
     /// Some clusters have observers. Where they may come to vote see [`Self::changed`].
@@ -465,6 +466,30 @@ impl Plan {
         self.load.mix = Mix { transaction: 1.0, ..Mix::NOTHING };
         self.load.keys.count = u64::from(accounts) * pick(random, &[1, 2]);
         self.load.keys.preload = true;
+        self
+    }
+
+    /// Of some plans a few keys get most transactions, of more clients that wait less: from random numbers
+    /// of its own, so that all else is drawn as if it were not.
+    fn sometimes_contended<P: Protocol>(mut self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x4071, Concern::World);
+        if P::SERVICE != Service::Transactions || !chance(random, 40) {
+            return self;
+        }
+        self.load.clients = 8;
+        if let Arrival::Closed { think_ns, .. } = &mut self.load.arrival {
+            *think_ns = pick(random, &[2, 10]) * MS * self.slowness;
+        }
+        // Of a bank whole ones.
+        self.load.keys.count *= 4;
+        self.load.keys.distribution = pick(
+            random,
+            &[
+                KeyDistribution::Zipfian { theta: 0.99 },
+                KeyDistribution::HotSet { keys: 0.1, operations: 0.9 },
+            ],
+        );
+        self.limits.keys_expected = 64;
         self
     }
 

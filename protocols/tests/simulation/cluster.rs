@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use synod_protocols::command::{Command, Op, SEQUENCE_MAX, SessionId};
-use synod_protocols::protocol::{Change, Input, Protocol, Service};
+use synod_protocols::protocol::{Change, Consistency, Input, Protocol, Service};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::{REPLICAS_MAX, ReplicaId, Replicas, Slot};
 
@@ -118,7 +118,10 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
     if let Some(Mutation::Records(damage)) = plan.mutation {
         damage.apply(&mut cluster.clients.history, &mut cluster.random);
     }
-    let promise = P::consistency(plan.replicas, &plan.parameters);
+    let promise = match plan.mutation {
+        Some(Mutation::PromisesTooMuch) => Consistency::Linearizable,
+        Some(_) | None => P::consistency(plan.replicas, &plan.parameters),
+    };
     if plan.is_bank {
         bank::check(&cluster.clients.history)?;
     }
@@ -142,6 +145,7 @@ impl<P: Protocol> Cluster<P> {
                 disk: Disk::default(),
                 lives: 0,
                 life: None,
+                whole_at: None,
                 random: Random::new(random.next()),
                 mutation: plan.mutation,
                 clock_ahead_ns: random.below(1_000 * MILLISECOND),
@@ -250,8 +254,13 @@ impl<P: Protocol> Cluster<P> {
     fn step(&mut self, index: usize, act: impl FnOnce(&mut Replica<P>, u64, &mut Output)) {
         let mut output = Output::default();
         let replica = &mut self.replicas[index];
+        let led = replica.leads();
         act(replica, self.now, &mut output);
         replica.propose(self.now, &mut output);
+        if !led && replica.leads() {
+            self.elected(index);
+        }
+        let replica = &mut self.replicas[index];
         let life = replica.lives;
         if replica.disk.begin_flush() {
             let slow = index == 0 && self.faulty && self.plan.faults == Faults::Partitions;
@@ -269,10 +278,14 @@ impl<P: Protocol> Cluster<P> {
     }
 
     fn carry_out(&mut self, index: usize, output: Output) {
+        if output.restarts {
+            self.crash(index);
+            self.start(index);
+        }
         let executes = !output.committed.is_empty();
         assert!(!(executes && self.plan.is_witness(index)), "a witness executes");
         for (slot, batch) in output.committed {
-            if P::NAME == Raft::NAME && !self.committed.contains_key(&slot) {
+            if self.judges_elections() && !self.committed.contains_key(&slot) {
                 let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
                 self.elections.commits(self.replicas[index].config.id, slot, &disks);
             }
@@ -297,9 +310,17 @@ impl<P: Protocol> Cluster<P> {
         }
     }
 
+    /// Whether it is noticed what servers of Raft do wrong, or only what comes of it. What lay on a disk
+    /// that is lost cannot be counted any more.
+    fn judges_elections(&self) -> bool {
+        let is_counted = self.plan.faults != Faults::Losses
+            && !self.plan.mutation.is_some_and(Mutation::breaks_changes);
+        P::NAME == Raft::NAME && is_counted
+    }
+
     fn check_election(&mut self, from: ReplicaId, to: ReplicaId, packet: &Packet) {
         if let Packet::Message { message, .. } = packet
-            && P::NAME == Raft::NAME
+            && self.judges_elections()
         {
             let disks: Vec<&Disk> = self.replicas.iter().map(|replica| &replica.disk).collect();
             self.elections.sent(from, to, message, &disks);
@@ -378,29 +399,45 @@ impl<P: Protocol> Cluster<P> {
             Faults::Mixed => self.any_fault(),
             Faults::Partitions => self.divide(),
             Faults::Flapping => self.flap(),
+            Faults::Losses => self.lose(),
+            Faults::Isolation => self.isolate_leader(),
         }
         let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
         self.after(pause_ns, Event::Fault);
     }
 
-    /// An administrator asks everybody for something.
+    /// An administrator asks everybody for something, or two do who know nothing of each other.
     fn change(&mut self) {
         if !self.faulty {
             return;
         }
-        let replicas = self.replicas.len();
-        let drawn = self.changes.below(replicas as u64);
-        let replica = ReplicaId(u8::try_from(drawn).expect("a few"));
-        let change = match self.changes.below(4) {
-            0 => Change::Add(replica),
-            1 => Change::Remove(replica),
-            _ => Change::Transfer(replica),
-        };
-        for index in 0..replicas {
-            self.step(index, |replica, now, output| replica.change(change, now, output));
+        for _ in 0..self.changes.between(1, 2) {
+            let [beside, about] = [(); 2].map(|()| self.changes.below(self.replicas.len() as u64));
+            self.ask_for_change(beside, about);
         }
         let pause_ns = self.changes.between(MICROSECOND, 2 * self.plan.changes_every_ns);
         self.after(pause_ns, Event::Change);
+    }
+
+    /// What the administrator beside a replica asks for, about another.
+    fn ask_for_change(&mut self, beside: u64, about: u64) {
+        let replica = ReplicaId(u8::try_from(about).expect("a few"));
+        let [beside, about] = [beside, about].map(|at| usize::try_from(at).expect("a few"));
+        // Where groups are split, each side lets those vote whom it hears.
+        let is_split = self.plan.faults == Faults::Isolation;
+        let hears = |other: usize| !is_split || beside == other || self.links[other][beside];
+        let votes = if is_split { hears(about) } else { self.changes.percent(50) };
+        let change = if self.changes.percent(self.plan.transfers_percent) {
+            Change::Transfer(replica)
+        } else if votes {
+            Change::Add(replica)
+        } else {
+            Change::Remove(replica)
+        };
+        let asked: Vec<usize> = (0..self.replicas.len()).filter(|&other| hears(other)).collect();
+        for index in asked {
+            self.step(index, |replica, now, output| replica.change(change, now, output));
+        }
     }
 
     fn any_replica(&mut self) -> usize {
@@ -447,6 +484,50 @@ impl<P: Protocol> Cluster<P> {
                 self.links[to][from] = if both_ways { same } else { self.random.percent(60) };
             }
         }
+    }
+
+    /// Somebody leads now: it may be cut off before it has told others.
+    fn elected(&mut self, leader: usize) {
+        if self.faulty && self.plan.faults == Faults::Isolation && self.random.percent(50) {
+            self.isolate(leader);
+        }
+    }
+
+    /// Cuts off who leads, or lets all hear each other again.
+    fn isolate_leader(&mut self) {
+        let replica = self.any_replica();
+        self.take_checkpoint(replica);
+        let leader = (0..self.replicas.len()).find(|&at| self.replicas[at].leads());
+        match leader.filter(|_| self.random.percent(50)) {
+            Some(leader) => self.isolate(leader),
+            None => self.links = [[true; REPLICAS_MAX]; REPLICAS_MAX],
+        }
+    }
+
+    /// Splits the group in two: a replica, alone or with some others, and the rest.
+    fn isolate(&mut self, replica: usize) {
+        let sides = self.random.next() & self.random.next() | 1 << replica;
+        for from in 0..REPLICAS_MAX {
+            for to in 0..REPLICAS_MAX {
+                self.links[from][to] = sides >> from & 1 == sides >> to & 1;
+            }
+        }
+    }
+
+    /// A replica loses its disk, if all others have what they promised; or what divides goes on.
+    fn lose(&mut self) {
+        let replica = self.any_replica();
+        let mut others = (0..self.replicas.len()).filter(|&other| other != replica);
+        if self.random.percent(70) || others.any(|other| self.replicas[other].config.lost) {
+            self.divide();
+            return;
+        }
+        self.crash(replica);
+        self.replicas[replica].lose_disk();
+        let id = self.replicas[replica].config.id;
+        // Connections end with the life of who made them.
+        self.events.retain(|_, event| !matches!(event, Event::Packet { from, .. } if *from == id));
+        self.start(replica);
     }
 
     /// Replica 1 crashes and comes back at once. It is the only one that others hear, and most

@@ -115,6 +115,18 @@ impl Disk {
         self.log.extend(records.into_iter().filter(|logged| logged.record[0] != kind));
     }
 
+    /// Breaks the disk: it has this record at once, and all before.
+    pub(crate) fn write_at_once(&mut self, record: Vec<u8>) {
+        self.append(record, Bytes::default());
+        (self.durable, self.flushing) = (self.end(), None);
+    }
+
+    /// Breaks the disk: all records of these are gone at once, and the others durable.
+    pub(crate) fn cut(&mut self, is_cut: impl Fn(&[u8]) -> bool) {
+        self.log.retain(|logged| !is_cut(&logged.record));
+        (self.durable, self.flushing, self.checkpoint) = (self.end(), None, None);
+    }
+
     /// Breaks the disk: the last durable record is gone.
     pub(crate) fn lose_last(&mut self) {
         if self.log.pop_back().is_some() {

@@ -76,14 +76,12 @@ impl<P: Protocol> Replica<P> {
             Some(mutation) if P::NAME == "paxos" => {
                 paxos::misread(mutation, mail, applied, &self.disk, packets)
             }
-            Some(mutation) if P::NAME == "raft" => {
-                if let Some(read) = self.misread_voters(mutation, &mail) {
-                    return read;
-                }
-                misread_by_raft(mutation, mail, &self.disk, packets)
-            }
+            Some(mutation) if P::NAME == "raft" => self.misread_raft(mutation, mail, packets),
             Some(mutation) if P::NAME == "viewstamped" => {
                 let (log, me) = (viewstamped_log(&self.disk), self.config.id);
+                if mutation == Mutation::AcknowledgesWhileLost && self.is_lost() {
+                    packets.extend(acknowledgement(&mail).map(Mail::into_packet));
+                }
                 witnesses::misread(mutation, &mail, &self.config).unwrap_or_else(|| {
                     vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
                 })
@@ -127,6 +125,19 @@ impl<P: Protocol> Replica<P> {
         }
     }
 
+    fn misread_raft(
+        &self,
+        mutation: Mutation,
+        mail: Mail,
+        packets: &mut Vec<(ReplicaId, Packet)>,
+    ) -> Vec<Mail> {
+        if mutation.breaks_changes() {
+            return vec![mail];
+        }
+        let read = self.misread_voters(mutation, &mail);
+        read.unwrap_or_else(|| misread_by_raft(mutation, mail, &self.disk, packets))
+    }
+
     /// What this replica says at once to who asks it to prepare what only reads; nothing to others.
     fn without_locks(&self, mail: &Mail) -> Vec<Mail> {
         // Both protocols ask with the first kind of message.
@@ -147,6 +158,11 @@ impl<P: Protocol> Replica<P> {
             });
         }
         paxos_commit::prepared_without_locks(mail, &vote, managers, &self.config)
+    }
+
+    /// Whether it has lost its disk, and not got back what it promised.
+    fn is_lost(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| !life.protocol.is_whole())
     }
 
     /// The replica that many places behind another.
@@ -265,6 +281,15 @@ fn viewstamped_log(disk: &Disk) -> (Reign, Slot) {
     (latest, end)
 }
 
+/// What a backup of Viewstamped Replication says that has all that the primary proposes.
+fn acknowledgement(mail: &Mail) -> Option<Mail> {
+    use viewstamped::Message;
+    let message = Message::decode(&mail.message).expect("what was encoded");
+    let Message::Prepare { view, op, .. } = message else { return None };
+    let answer = Mail { payload: Bytes::default(), ..mail.clone() };
+    Some(answer.saying(&Message::PrepareOk { view, op: op.next() }))
+}
+
 fn misread_by_viewstamped(
     mutation: Mutation,
     mail: Mail,
@@ -275,10 +300,6 @@ fn misread_by_viewstamped(
 ) -> Mail {
     use viewstamped::Message;
     let message = Message::decode(&mail.message).expect("what was encoded");
-    let acknowledges = |view, op: Slot| {
-        let answer = Mail { payload: Bytes::default(), ..mail.clone() };
-        answer.saying(&Message::PrepareOk { view, op: op.next() }).into_packet()
-    };
     match (mutation, message) {
         (Mutation::PicksLongestLog, Message::DoViewChange { view, op, commit, lost, base, .. }) => {
             let last_normal = Reign::ZERO;
@@ -290,8 +311,8 @@ fn misread_by_viewstamped(
             let (last_normal, op, commit) = (Reign::ZERO, Slot(0), Slot(0));
             mail.saying(&Message::DoViewChange { view, last_normal, op, commit, lost, base })
         }
-        (Mutation::AcknowledgesOldViews, Message::Prepare { view, op, .. }) if view < own_view => {
-            packets.push(acknowledges(view, op));
+        (Mutation::AcknowledgesOldViews, Message::Prepare { view, .. }) if view < own_view => {
+            packets.extend(acknowledgement(&mail).map(Mail::into_packet));
             mail
         }
         (Mutation::TakesPartTooEarly, Message::StartView { view, commit, reign, .. })
@@ -299,8 +320,8 @@ fn misread_by_viewstamped(
         {
             mail.saying(&Message::StartView { view, op: applied, commit, reign })
         }
-        (Mutation::AcknowledgesHoles, Message::Prepare { view, op, .. }) if op > end => {
-            packets.push(acknowledges(view, op));
+        (Mutation::AcknowledgesHoles, Message::Prepare { op, .. }) if op > end => {
+            packets.extend(acknowledgement(&mail).map(Mail::into_packet));
             mail
         }
         (Mutation::AppendsPastHoles, Message::Prepare { view, op, commit }) if op > end => {

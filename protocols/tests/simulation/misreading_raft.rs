@@ -74,11 +74,15 @@ impl Log {
 
     /// Who votes by the last entry; nobody if there never was one.
     pub(crate) fn latest_voters(&self) -> Replicas {
-        let last = self.last().0.0.checked_sub(1).map(Slot);
-        last.and_then(|last| self.voters.get(&last).copied()).unwrap_or_default()
+        self.voters_before(self.last().0)
     }
 
-    fn term_before(&self, slot: Slot) -> Option<Term> {
+    /// Who votes by the entry before `slot`.
+    pub(crate) fn voters_before(&self, slot: Slot) -> Replicas {
+        self.voters.range(..slot).next_back().map(|(_, voters)| *voters).unwrap_or_default()
+    }
+
+    pub(crate) fn term_before(&self, slot: Slot) -> Option<Term> {
         let before = slot.0.checked_sub(1).and_then(|before| self.terms.get(&Slot(before)));
         before.copied().or_else(|| (self.base.0 == slot).then_some(self.base.1))
     }
@@ -141,6 +145,7 @@ fn misread_candidate(mutation: Mutation, message: Message, disk: &Disk) -> Optio
     let looks = |end: Slot, last_log_term: Term| {
         match mutation {
             Mutation::IgnoresLogs => Some((end.max(Log::of(disk).last().0), Term(1 << 40))),
+            Mutation::PicksLongestLog => Some((end, Log::of(disk).last().1)),
             _ => None,
         }
         .filter(|&looks| looks != (end, last_log_term))

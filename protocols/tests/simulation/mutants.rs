@@ -24,7 +24,7 @@ use synod_protocols::zab::Zab;
 
 use crate::damage::Damage;
 use crate::mutation::Mutation;
-use crate::plan::Plan;
+use crate::plan::{MILLISECOND, Plan};
 use crate::randomised::outcome;
 
 /// Seeds of one trial, after which the mutant counts as survived.
@@ -38,8 +38,10 @@ const P95_MAX: u64 = 200;
 /// What noticed a mutant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Check {
-    /// Two replicas committed different batches for one slot.
+    /// Two replicas committed different batches for one slot, or one led that lacked what was committed.
     Agreement,
+    /// Two replicas led in one term.
+    Election,
     /// What clients saw is not linearizable.
     History,
     /// Clients were not served after all faults had ended.
@@ -50,14 +52,22 @@ enum Check {
     Assertion,
 }
 
-const ANY: &[Check] =
-    &[Check::Agreement, Check::History, Check::Progress, Check::Convergence, Check::Assertion];
+const ANY: &[Check] = &[
+    Check::Agreement,
+    Check::Election,
+    Check::History,
+    Check::Progress,
+    Check::Convergence,
+    Check::Assertion,
+];
 
 impl Check {
     /// Which check a failure came from; `None` when a check could not decide.
     fn of(failure: &str) -> Option<Self> {
         let parts = [
             ("two values are chosen", Some(Self::Agreement)),
+            ("a leader lacks what was committed", Some(Self::Agreement)),
+            ("two leaders in term", Some(Self::Election)),
             ("is not linearizable", Some(Self::History)),
             ("is not sequential", Some(Self::History)),
             ("is not regular", Some(Self::History)),
@@ -81,6 +91,7 @@ impl fmt::Display for Check {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Agreement => "agreement",
+            Self::Election => "election",
             Self::History => "history",
             Self::Progress => "progress",
             Self::Convergence => "convergence",
@@ -124,6 +135,8 @@ fn mutants_with<P: Protocol>(
 const AGREEMENT: &[Check] = &[Check::Agreement];
 const HISTORY: &[Check] = &[Check::History];
 const SAFETY: &[Check] = &[Check::Agreement, Check::History, Check::Assertion];
+/// What quorums that do not meet lead to.
+const QUORUMS: &[Check] = &[Check::Agreement, Check::Election, Check::History];
 const PROGRESS: &[Check] = &[Check::Progress];
 const CONVERGENCE: &[Check] = &[Check::Convergence];
 
@@ -235,6 +248,7 @@ const RAFT: &[Row] = &[
     ("takes entries that do not fit", Mutation::SkipsTheLogCheck, ANY),
     ("agrees without storing", Mutation::AgreesWithoutStoring, ANY),
     ("keeps entries in conflict", Mutation::KeepsConflicts, ANY),
+    ("cuts off what it has", Mutation::CutsOffWhatItHas, ANY),
     ("commits entries of old terms", Mutation::CommitsOldTerms, ANY),
     ("commits what was not compared", Mutation::CommitsUnverified, ANY),
     ("leader ignores disagreement", Mutation::IgnoresDisagreement, ANY),
@@ -248,6 +262,7 @@ const RAFT: &[Row] = &[
 const VIEWSTAMPED: &[Row] = &[
     ("sends before the disk", Mutation::SendsEarly, AGREEMENT),
     ("acknowledges before the disk", Mutation::SendsKindEarly(2), AGREEMENT),
+    ("begins a view before the disk", Mutation::SendsKindEarly(6), ANY),
     ("loses its last record", Mutation::LosesLastRecord, ANY),
     ("forgets views", Mutation::ForgetsRecords(1), AGREEMENT),
     ("forgets its log", Mutation::ForgetsRecords(2), ANY),
@@ -360,6 +375,7 @@ const QUORUM: &[Row] = &[
     ("acknowledges what it ignores", Mutation::IgnoresWrites, HISTORY),
     ("acknowledgements get lost", Mutation::DropsMessages(4), PROGRESS),
     ("client repeats writes", Mutation::RepeatsWrites, HISTORY),
+    ("quorums said to meet that do not", Mutation::PromisesTooMuch, HISTORY),
 ];
 
 const TWO_PHASE_COMMIT: &[Row] = &[
@@ -491,6 +507,29 @@ const RAFT_OF_CHANGES: &[Row] = &[
     ("hands over at once", Mutation::HandsOverAtOnce, ANY),
 ];
 
+/// What breaks the rules of changes is noticed by what comes of it: quorums that do not meet.
+const RAFT_OF_THREE: &[Row] = &[("two changes at once", Mutation::ChangesTwiceAtOnce, QUORUMS)];
+const RAFT_OF_FOUR: &[Row] =
+    &[("change before its term's first entry", Mutation::ChangesBeforeItsTerm, QUORUMS)];
+
+/// What only a replica that comes and goes, and that all others need, brings about.
+const VIEWSTAMPED_OF_PROMISES: &[Row] =
+    &[("moves to a view before the disk", Mutation::SendsKindEarly(5), ANY)];
+
+/// What only replicas bring about that have lost their disks.
+const VIEWSTAMPED_OF_LOSSES: &[Row] =
+    &[("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT)];
+
+/// What only leaders bring about that are cut off as they begin, with transactions that nobody else has.
+const ZAB_OF_ISOLATION: &[Row] = &[
+    ("counts each initial history twice", Mutation::CountsTwice(6), AGREEMENT),
+    ("takes the longest history", Mutation::PicksLongestLog, AGREEMENT),
+];
+
+/// What only leaders bring about that are cut off, with many entries that nobody else has.
+const RAFT_OF_ISOLATION: &[Row] =
+    &[("votes for the longest log", Mutation::PicksLongestLog, QUORUMS)];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -523,6 +562,12 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
     let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
+    let isolating = |seed| Plan { changes_every_ns: 0, ..Plan::draw::<Raft>(seed).isolating(3) };
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_ISOLATION, isolating));
+    let split = |seed| Plan::draw::<Raft>(seed).split(3);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
+    let split = |seed| Plan::draw::<Raft>(seed).split(4);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FOUR, split));
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
@@ -531,7 +576,16 @@ fn mutants() -> Vec<Mutant> {
         |seed| Plan { replicas: 3, witnesses: 1, ..Plan::draw::<Viewstamped>(seed * 8 + 2) };
     let of_witnesses = VIEWSTAMPED_OF_WITNESSES;
     mutants.extend(mutants_with::<Viewstamped>("viewstamped", of_witnesses, witnessed));
+    let flapping = |seed| Plan::draw::<Viewstamped>(seed * 8 + 3);
+    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_PROMISES, flapping));
+    let losing = |seed| Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>();
+    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_LOSSES, losing));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
+    let isolating = |seed| {
+        let (faults_ns, operations, keys) = (1_000 * MILLISECOND, 200, 40);
+        Plan { faults_ns, operations, keys, ..Plan::draw::<Zab>(seed).isolating(3) }
+    };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_ISOLATION, isolating));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
     // Three voters, who hear each other now and then.

@@ -103,9 +103,16 @@ pub(crate) enum Mutation {
     CountsLearners,
     /// Raft: what a leader holds counts although it votes no more.
     CountsItselfRemoved,
+    /// Raft: a leader changes who votes although its last change is not committed.
+    ChangesTwiceAtOnce,
+    /// Raft: a leader changes who votes although no entry of its own term is committed.
+    ChangesBeforeItsTerm,
+    /// Raft: a follower cuts off its log at an entry that it has, and crashes before it is there again.
+    CutsOffWhatItHas,
     /// Raft: a leader asks the target of a transfer to stand whether or not it has all entries.
     HandsOverAtOnce,
-    /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign.
+    /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign. Raft: a replica votes for
+    /// whoever has one that is as long as its own.
     PicksLongestLog,
     /// Viewstamped, Zab: a new leader begins with its own log.
     BeginsWithOwnLog,
@@ -129,6 +136,8 @@ pub(crate) enum Mutation {
     CountsWitnessesAsActive,
     /// Viewstamped: a new primary takes no notice of what witnesses keep.
     IgnoresLogsOfWitnesses,
+    /// Viewstamped: a replica that has lost its disk acknowledges what is proposed.
+    AcknowledgesWhileLost,
     /// Zab: a follower that is told to commit the initial history commits all that it has.
     CommitsWhatItHas,
 
@@ -150,6 +159,8 @@ pub(crate) enum Mutation {
     /// ABD: tags do not name their writer.
     TagsWithoutWriter,
 
+    /// Quorum: linearizability is promised whether or not quorums meet.
+    PromisesTooMuch,
     /// Quorum: a replica says that it keeps a write for another, and does not.
     CountsWithoutHint,
     /// Quorum: a replica stores a write for another as if it were its own.
@@ -186,4 +197,11 @@ pub(crate) enum Mutation {
 
     /// What the clients recorded is not what happened.
     Records(Damage),
+}
+
+impl Mutation {
+    /// Whether a leader changes who votes when it must not: then only what comes of it is judged.
+    pub(crate) const fn breaks_changes(self) -> bool {
+        matches!(self, Self::ChangesTwiceAtOnce | Self::ChangesBeforeItsTerm)
+    }
 }

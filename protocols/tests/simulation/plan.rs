@@ -23,6 +23,10 @@ pub(crate) enum Faults {
     Partitions,
     /// Only one replica hears all others, and it crashes again and again.
     Flapping,
+    /// Whoever leads is cut off, alone or with some of the others, often as it begins.
+    Isolation,
+    /// As with partitions, and now and then a replica loses its disk, one at a time.
+    Losses,
 }
 
 /// Everything that is drawn before the first step.
@@ -53,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) faults_every_ns: u64,
     /// How often an administrator changes who leads or who votes; 0 for never.
     pub(crate) changes_every_ns: u64,
+    /// How many of these changes are of who leads.
+    pub(crate) transfers_percent: u64,
     /// How long faults last; then everything heals.
     pub(crate) faults_ns: u64,
     pub(crate) mutation: Option<Mutation>,
@@ -86,6 +92,7 @@ impl Plan {
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
             faults_ns: random.between(5, 80) * MILLISECOND,
             changes_every_ns: 0,
+            transfers_percent: 50,
             mutation: None,
         };
         plan.shaped::<P>()
@@ -163,7 +170,63 @@ impl Plan {
         self
     }
 
-    /// The same as often as can be, if there is anybody to hand over to.
+    /// Replicas lose their disks, under much load; who votes does not change then.
+    pub(crate) fn losing<P: Protocol>(self) -> Self {
+        let random = &mut Random::new(self.seed ^ 0x1055);
+        let plan = Self {
+            observers: 0,
+            changes_every_ns: 0,
+            twice_percent: 20,
+            network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND]),
+            disk_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND]),
+            faults: Faults::Losses,
+            faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND]),
+            ..self.crowded::<P>(random.pick(&[3, 3, 5]), random)
+        };
+        plan.with_majorities::<P>()
+    }
+
+    /// What one replica alone decides is lost with its disk.
+    fn with_majorities<P: Protocol>(mut self) -> Self {
+        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
+            if ["phase1_quorum", "phase2_quorum"].contains(&parameter.name) {
+                *place = self.replicas as u64 / 2 + 1;
+            }
+        }
+        self
+    }
+
+    /// Whoever leads is cut off, alone or with some of the others, again and again, and has much to propose.
+    pub(crate) fn isolating(self, replicas: usize) -> Self {
+        Self {
+            replicas,
+            observers: 0,
+            window: 16,
+            batch_commands_max: 1,
+            clients: 5,
+            operations: 100,
+            keys: 20,
+            patience_ns: 2 * MILLISECOND,
+            loss_percent: 0,
+            network_ns_max: 300 * MICROSECOND,
+            straggler_ns_max: 0,
+            disk_ns_max: 50 * MICROSECOND,
+            faults: Faults::Isolation,
+            faults_every_ns: 8 * MILLISECOND,
+            faults_ns: 500 * MILLISECOND,
+            ..self
+        }
+    }
+
+    /// Raft: the same, and on each side an administrator goes on and on to let those vote whom it hears.
+    /// Majorities of an odd number of voters and of one two changes away need not meet, nor those of two
+    /// neighbours of an even number.
+    pub(crate) fn split(self, replicas: usize) -> Self {
+        let changes_every_ns = MILLISECOND / 10;
+        Self { changes_every_ns, transfers_percent: 0, ..self.isolating(replicas) }
+    }
+
+    /// Changes as often as can be, if there is anybody to hand over to.
     pub(crate) fn changing_often(mut self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x0f7e);
         self.changes_every_ns = 2 * MILLISECOND;
@@ -185,7 +248,15 @@ impl Plan {
             return self;
         }
         self.operations = self.operations.min(12);
+        if Random::new(self.seed ^ 0x407).percent(20) {
+            self = self.contended();
+        }
         if Random::new(self.seed ^ 0xba2c).percent(40) { self.banking() } else { self }
+    }
+
+    /// So many clients ask for so few keys that most transactions meet a lock.
+    pub(crate) fn contended(self) -> Self {
+        Self { clients: 8, operations: 12, keys: 2, ..self }
     }
 
     /// Money moves between keys.

@@ -115,6 +115,16 @@ fn money_only_moves_with_paxos_commit() {
 }
 
 #[test]
+fn hot_keys_starve_nobody_with_two_phase_commit() {
+    campaign_with::<TwoPhaseCommit>(300, |seed| Plan::draw::<TwoPhaseCommit>(seed).contended());
+}
+
+#[test]
+fn hot_keys_starve_nobody_with_paxos_commit() {
+    campaign_with::<PaxosCommit>(300, |seed| Plan::draw::<PaxosCommit>(seed).contended());
+}
+
+#[test]
 fn multi_paxos_survives_its_faults() {
     let summaries = campaign::<MultiPaxos>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
@@ -140,6 +150,14 @@ fn raft_survives_changes_again_and_again() {
 }
 
 #[test]
+fn raft_survives_administrators_on_both_sides() {
+    let summaries = campaign_with::<Raft>(200, |seed| {
+        Plan::draw::<Raft>(seed).split(if seed.is_multiple_of(2) { 3 } else { 4 })
+    });
+    assert!(summaries.iter().all(|summary| summary.changes > 0), "who votes never changed");
+}
+
+#[test]
 fn viewstamped_survives_its_faults() {
     let summaries = campaign::<Viewstamped>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
@@ -149,6 +167,15 @@ fn viewstamped_survives_its_faults() {
 fn zab_survives_its_faults() {
     let summaries = campaign::<Zab>(1_000);
     assert!(summaries.iter().any(|summary| summary.snapshots > 0), "no snapshot was ever needed");
+}
+
+#[test]
+fn replicas_get_back_what_was_on_a_lost_disk() {
+    campaign_with::<MultiPaxos>(200, |seed| Plan::draw::<MultiPaxos>(seed).losing::<MultiPaxos>());
+    campaign_with::<Raft>(200, |seed| Plan::draw::<Raft>(seed).losing::<Raft>());
+    campaign_with::<Viewstamped>(200, |seed| {
+        Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>()
+    });
 }
 
 /// Seeds that once found a bug.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use synod_protocols::command::{Commands, Op, SessionId, Status};
-use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register, Service};
+use synod_protocols::protocol::{Config, Context, Input, Protocol, Reads, Register, Role, Service};
 use synod_protocols::types::{Payload, ReplicaId, Slot, Tag, Time, version_of};
 use synod_protocols::wire::{WIRE_BYTES_MAX, Wire};
 
@@ -39,6 +39,8 @@ pub(crate) struct Output {
     pub(crate) packets: Vec<(ReplicaId, Packet)>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) committed: Vec<(Slot, Rc<[u8]>)>,
+    /// A broken replica has done to its disk what it must not: it crashes, and its next life begins so.
+    pub(crate) restarts: bool,
 }
 
 /// A packet that waits until the log is durable up to a position.
@@ -71,6 +73,8 @@ pub(crate) struct Replica<P> {
     /// The number of lives begun.
     pub(crate) lives: u64,
     pub(crate) life: Option<Life<P>>,
+    /// After the loss of its disk: where the checkpoint ends with which it has all that it promised.
+    pub(crate) whole_at: Option<u64>,
     pub(crate) random: Random,
     pub(crate) mutation: Option<Mutation>,
     /// How far its clock is ahead.
@@ -119,6 +123,32 @@ impl<P: Protocol> Replica<P> {
         if self.mutation == Some(Mutation::LosesLastRecord) {
             self.disk.lose_last();
         }
+        if self.config.lost {
+            // What it had got back was not all.
+            self.lose_disk();
+        }
+    }
+
+    /// Between two lives its disk is lost.
+    pub(crate) fn lose_disk(&mut self) {
+        self.disk = Disk::default();
+        self.whole_at = None;
+        self.config.lost = true;
+    }
+
+    /// Who has lost its disk and is whole again keeps what it got back. Until that is durable it counts
+    /// as lost.
+    fn note_repair(&mut self, now: u64, output: &mut Output) {
+        let is_whole = self.life.as_ref().is_some_and(|life| life.protocol.is_whole());
+        if self.config.lost && is_whole && self.whole_at.is_none() {
+            self.checkpoint(now, output);
+            self.whole_at = Some(self.disk.end());
+        }
+    }
+
+    /// Whether this replica leads, as far as it knows.
+    pub(crate) fn leads(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.protocol.role() == Role::Leader)
     }
 
     /// The moment of the next timeout, on the cluster's clock.
@@ -133,6 +163,7 @@ impl<P: Protocol> Replica<P> {
         life.protocol.step(input, &mut turn);
         life.protocol.check();
         self.life = Some(life);
+        self.note_repair(now, output);
     }
 
     pub(crate) fn receive(
@@ -146,6 +177,12 @@ impl<P: Protocol> Replica<P> {
         match packet {
             Packet::Message { message, payload } => {
                 let mail = Mail { peer: from, message, payload };
+                if self.mutation == Some(Mutation::CutsOffWhatItHas)
+                    && self.cuts_off_what_it_has(&mail)
+                {
+                    output.restarts = true;
+                    return;
+                }
                 for mail in self.misread(mail, &mut output.packets) {
                     self.take_in(mail, now, output);
                 }
@@ -241,6 +278,9 @@ impl<P: Protocol> Replica<P> {
     /// A write is done: sends what waited for it.
     pub(crate) fn flushed(&mut self, output: &mut Output) {
         self.disk.finish_flush();
+        if self.whole_at.is_some_and(|whole_at| whole_at <= self.disk.durable()) {
+            (self.whole_at, self.config.lost) = (None, false);
+        }
         let Some(life) = self.life.as_mut() else { return };
         while let Some(held) = life.held.pop_front_if(|held| held.until <= self.disk.durable()) {
             output.packets.push((held.to, held.packet));

@@ -5,7 +5,7 @@
     reason = "a mutation is of a few kinds of messages; all others are read as they were sent"
 )]
 
-use synod_protocols::protocol::{Change, Input, Protocol, Role};
+use synod_protocols::protocol::{Change, Input, Protocol};
 use synod_protocols::raft::{Message, Record};
 use synod_protocols::types::{ReplicaId, Replicas};
 use synod_protocols::wire::Wire;
@@ -19,7 +19,11 @@ use crate::replica::{Output, Packet, Replica, encoded};
 impl<P: Protocol> Replica<P> {
     /// An administrator asks for something.
     pub(crate) fn change(&mut self, change: Change, now: u64, output: &mut Output) {
-        let leads = self.life.as_ref().is_some_and(|life| life.protocol.role() == Role::Leader);
+        if self.changes_too_early(change) {
+            output.restarts = true;
+            return;
+        }
+        let leads = self.leads();
         match change {
             Change::Transfer(to) if self.mutation == Some(Mutation::HandsOverAtOnce) && leads => {
                 let message = encoded(&Message::TimeoutNow { term: current_term(&self.disk) });
@@ -29,6 +33,60 @@ impl<P: Protocol> Replica<P> {
                 self.step(Input::Change(change), now, output);
             }
         }
+    }
+
+    /// Whether a leader has made a change that it must not make yet. A protocol cannot be brought to that:
+    /// the entry is on its disk, as if it had crashed when it was.
+    fn changes_too_early(&mut self, change: Change) -> bool {
+        if !self.leads() || !self.mutation.is_some_and(Mutation::breaks_changes) {
+            return false;
+        }
+        let Some(applied) = self.life.as_ref().map(|life| life.store.applied) else { return false };
+        let (log, term) = (Log::of(&self.disk), current_term(&self.disk));
+        let initially = |voters: Replicas| {
+            if voters.is_empty() { Replicas::first(self.config.voters()) } else { voters }
+        };
+        let old = initially(log.latest_voters());
+        let is_open = initially(log.voters_before(applied)) != old;
+        let is_too_early = match self.mutation {
+            Some(Mutation::ChangesTwiceAtOnce) => is_open && self.has_committed_in_its_term(),
+            Some(Mutation::ChangesBeforeItsTerm) => !is_open && !self.has_committed_in_its_term(),
+            Some(_) | None => false,
+        };
+        let voters = match change {
+            Change::Add(replica) => with(old, replica),
+            Change::Remove(replica) => old.without(Replicas::only(replica)),
+            Change::Transfer(_) => old,
+        };
+        let changes = is_too_early && voters != old && !voters.is_empty();
+        if changes {
+            let slot = log.last().0;
+            self.disk.write_at_once(encoded(&Record::Entry { slot, term, applied, voters }));
+        }
+        changes
+    }
+
+    /// Whether an entry of the present term is committed, as far as this replica knows.
+    fn has_committed_in_its_term(&self) -> bool {
+        let applied = self.life.as_ref().map(|life| life.store.applied);
+        let last = applied.and_then(|applied| Log::of(&self.disk).term_before(applied));
+        last == Some(current_term(&self.disk))
+    }
+
+    /// Whether a follower has cut off its log at an entry that it has, and not stored that again.
+    pub(crate) fn cuts_off_what_it_has(&mut self, mail: &Mail) -> bool {
+        let Some(applied) = self.life.as_ref().map(|life| life.store.applied) else { return false };
+        let read = Message::decode(&mail.message).expect("what was encoded");
+        let Message::AppendEntries { slot: from, entry_term, .. } = read else { return false };
+        let has_it = Log::of(&self.disk).terms.get(&from) == Some(&entry_term);
+        let cuts = !self.leads() && has_it && from >= applied;
+        if cuts {
+            self.disk.cut(|record| {
+                let record = Record::decode(record).expect("what was encoded");
+                matches!(record, Record::Entry { slot, .. } if slot >= from)
+            });
+        }
+        cuts
     }
 
     /// What a server reads in a message that has to do with who votes; `None` for what was sent.
