@@ -175,6 +175,7 @@ impl Plan {
         let random = &mut Random::new(self.seed ^ 0x1055);
         let plan = Self {
             observers: 0,
+            witnesses: 0,
             changes_every_ns: 0,
             twice_percent: 20,
             network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND]),
@@ -201,6 +202,7 @@ impl Plan {
         Self {
             replicas,
             observers: 0,
+            witnesses: 0,
             window: 16,
             batch_commands_max: 1,
             clients: 5,

@@ -8,11 +8,18 @@ use synod_workloads::{
 const MILLISECOND_NS: u64 = 1_000_000;
 
 /// Protocols without parameters, with every kind of relation, whose leader and voters are changed, with
-/// fewer operations, and with more.
+/// witnesses, with fewer operations, and with more.
 pub(crate) fn catalog() -> Catalog {
     let [two_phase_commit, paxos_commit] = ["two_phase_commit", "paxos_commit"].map(transactions);
-    let protocols =
-        vec![unreplicated(), multi_paxos(), raft(), abd(), two_phase_commit, paxos_commit];
+    let protocols = vec![
+        unreplicated(),
+        multi_paxos(),
+        raft(),
+        viewstamped(),
+        abd(),
+        two_phase_commit,
+        paxos_commit,
+    ];
     Catalog { protocols }
 }
 
@@ -60,6 +67,17 @@ fn raft() -> ProtocolSpec {
         witnesses: false,
         changes: true,
         validate: |_, _| Ok(()),
+    }
+}
+
+fn viewstamped() -> ProtocolSpec {
+    ProtocolSpec {
+        name: "viewstamped",
+        summary: "Views, and witnesses that vote in them.",
+        witnesses: true,
+        observers: false,
+        changes: false,
+        ..raft()
     }
 }
 
