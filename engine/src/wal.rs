@@ -39,8 +39,11 @@ pub use buffer::Buffer;
 pub use recovery::{LogError, Recovered};
 pub use storage::{Blocks, FileStorage, Memory, MemoryStorage, SegmentBytes, SegmentId, Storage};
 
-/// Buffers that a log has at most.
+/// Buffers that a log has at most, unless they are so small that more of them make [`BUFFERS_BYTES`].
 const BUFFERS_MAX: usize = 512;
+
+/// Bytes that may wait for the disk however small writes are: a checkpoint appends what an arena holds.
+const BUFFERS_BYTES: usize = 512 << 20;
 
 /// Writes that wait for the disk before records that are to be written one by one share one.
 const SEALED_MAX: usize = 32;
@@ -366,7 +369,8 @@ impl<S: Storage> Wal<S> {
         // or a checkpoint, may need more at once.
         let buffer = self.free.pop().unwrap_or_else(|| {
             self.buffers += 1;
-            assert!(self.buffers <= BUFFERS_MAX, "{BUFFERS_MAX} writes wait for the disk");
+            let buffers_max = BUFFERS_MAX.max(BUFFERS_BYTES / self.limits.write_bytes_max);
+            assert!(self.buffers <= buffers_max, "{buffers_max} writes wait for the disk");
             Buffer::new(self.limits.write_bytes_max)
         });
         let base = self.base_after(self.end);

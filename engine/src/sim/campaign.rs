@@ -326,8 +326,9 @@ mod tests {
     /// Proposers of classic Paxos without random waits, which need not end; twice proposers that
     /// waited less long than a stalling disk, and so stopped whoever was first; with such disks,
     /// clients that gave up while their requests still took slots; replicas that took over slots
-    /// which had only just been opened; and a proposer that one had refused and two had never heard.
-    const ONCE_FAILED_PAXOS: [u64; 6] = [3, 329, 882, 908, 1413, 855];
+    /// which had only just been opened; a proposer that one had refused and two had never heard; and twice
+    /// checkpoints of so many values that the log had no buffers for them.
+    const ONCE_FAILED_PAXOS: [u64; 8] = [3, 329, 882, 908, 1413, 855, 11_639, 18_815];
 
     /// Six times a replica that had lost its disk named rounds and tags as in its earlier life; thrice
     /// a client whose request had been refused sent it twice, once because it had a new connection
