@@ -459,6 +459,11 @@ pub(crate) mod tests {
         assert!(render(&summary, false).contains("2.00 us (1.00..3.00)"));
     }
 
+    /// A line of a table without its frame.
+    fn cells(line: &str) -> String {
+        line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|")
+    }
+
     #[test]
     fn gaps_at_faults_stand_side_by_side() {
         let mut summary = summary(2, 1);
@@ -476,7 +481,7 @@ pub(crate) mod tests {
         let rows: Vec<String> = text
             .lines()
             .filter(|line| line.contains("gap") || line.contains("longest"))
-            .map(|line| line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|"))
+            .map(cells)
             .collect();
         let expected = [
             "|gap: kill|4.00 ms|-|",
@@ -501,7 +506,7 @@ pub(crate) mod tests {
             .skip_while(|line| !line.contains(WHERE_TIME_GOES))
             .take_while(|line| line.starts_with(['│', '╞']))
             .filter(|line| line.starts_with('│'))
-            .map(|line| line.split(['│', '┆']).map(str::trim).collect::<Vec<_>>().join("|"))
+            .map(cells)
             .collect();
         let expected = [
             "|where time goes|multi_paxos_0|multi_paxos_1|",

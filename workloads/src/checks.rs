@@ -44,8 +44,7 @@ pub(crate) fn check(
     for (choice, resolved) in settings.choices.iter().zip(&workload.protocols) {
         let protocol = &catalog.protocols[choice.index];
         checker.replicas(choice, protocol);
-        checker.observers(protocol);
-        checker.witnesses(protocol);
+        checker.roles(protocol);
         checker.operations(protocol);
         checker.parameters(choice, protocol, &resolved.parameters);
     }
@@ -221,19 +220,6 @@ impl Checker<'_> {
         );
     }
 
-    fn observers(&mut self, protocol: &ProtocolSpec) {
-        let observers = self.workload.cluster.observers;
-        if observers == 0 || protocol.observers || !self.settings.sound(&["cluster.observers"]) {
-            return;
-        }
-        self.fault(
-            &["cluster.observers"],
-            format!("found {observers} observers"),
-            format!("{} has none: each of its replicas votes", protocol.name),
-            format!("write `observers: 0`, or leave {} out", protocol.name),
-        );
-    }
-
     fn active(&mut self) {
         let (replicas, witnesses) =
             (self.workload.cluster.replicas, self.workload.cluster.witnesses);
@@ -249,17 +235,25 @@ impl Checker<'_> {
         );
     }
 
-    fn witnesses(&mut self, protocol: &ProtocolSpec) {
-        let witnesses = self.workload.cluster.witnesses;
-        if witnesses == 0 || protocol.witnesses || !self.settings.sound(&["cluster.witnesses"]) {
-            return;
+    /// No replica has a role that the protocol does not know.
+    fn roles(&mut self, protocol: &ProtocolSpec) {
+        let cluster = &self.workload.cluster;
+        let roles = [
+            ("observers", cluster.observers, protocol.observers, "votes"),
+            ("witnesses", cluster.witnesses, protocol.witnesses, "executes"),
+        ];
+        for (role, count, is_known, does) in roles {
+            let path: &str = &format!("cluster.{role}");
+            if count == 0 || is_known || !self.settings.sound(&[path]) {
+                continue;
+            }
+            self.fault(
+                &[path],
+                format!("found {count} {role}"),
+                format!("{} has none: each of its replicas {does}", protocol.name),
+                format!("write `{role}: 0`, or leave {} out", protocol.name),
+            );
         }
-        self.fault(
-            &["cluster.witnesses"],
-            format!("found {witnesses} witnesses"),
-            format!("{} has none: each of its replicas executes", protocol.name),
-            format!("write `witnesses: 0`, or leave {} out", protocol.name),
-        );
     }
 
     fn operations(&mut self, protocol: &ProtocolSpec) {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::source::Source;
-use super::svg::COLORS;
+use super::svg::{self, COLORS, WIDTH};
 use crate::breakdown::{Breakdown, Part};
 use crate::check::escaped;
 use crate::table::{breakdown_of, by_label, kinds_sampled};
@@ -12,7 +12,6 @@ use crate::units;
 
 const _: () = assert!(Part::ALL.len() == COLORS.len(), "each part has its color");
 
-const WIDTH: f64 = 720.0;
 /// Room for names, and behind the longest bar for its length in words.
 const LEFT: f64 = 190.0;
 const RIGHT: f64 = 76.0;
@@ -45,11 +44,7 @@ fn draw(bars: &[(String, Breakdown)]) -> String {
     let bottom = TOP + BAR_LINE * bars.len() as f64;
     let legend_lines = Part::ALL.len().div_ceil(LEGEND_COLUMNS) as f64;
     let height = bottom + LEGEND_LINE * (legend_lines + 0.5);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         font-family=\"sans-serif\" font-size=\"12\" fill=\"currentColor\">\n\
-         <title>Where time goes</title>\n"
-    );
+    let mut svg = svg::begin(height, "Where time goes");
     for (number, (name, breakdown)) in bars.iter().enumerate() {
         let top = TOP + BAR_LINE * number as f64;
         draw_bar(&mut svg, name, breakdown, top, (WIDTH - LEFT - RIGHT) / longest_ns);

@@ -12,7 +12,7 @@ pub const COLORS: [&str; 8] =
 /// Strokes, so that series are told apart without color as well.
 const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
 
-const WIDTH: f64 = 720.0;
+pub(super) const WIDTH: f64 = 720.0;
 const PLOT_HEIGHT: f64 = 320.0;
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 16.0;
@@ -23,6 +23,16 @@ const TICKS: u32 = 5;
 /// Points that are also drawn as dots, at most, in one series.
 const DOTS_MAX: usize = 40;
 
+/// The beginning of a document of this height, in the color of the text around it.
+pub(super) fn begin(height: f64, title: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+         font-family=\"sans-serif\" font-size=\"12\" fill=\"currentColor\">\n\
+         <title>{}</title>\n",
+        escaped(title)
+    )
+}
+
 /// Draws the chart as a document of its own. Text has the color of what is around it.
 #[must_use]
 pub fn draw(chart: &Chart) -> String {
@@ -30,12 +40,7 @@ pub fn draw(chart: &Chart) -> String {
     let x = Scale::new(points().map(|(x, _)| x), &chart.x, (LEFT, WIDTH - RIGHT));
     let y = Scale::new(points().map(|(_, y)| y), &chart.y, (TOP + PLOT_HEIGHT, TOP));
     let height = TOP + PLOT_HEIGHT + AXIS_HEIGHT + LEGEND_LINE * chart.series.len() as f64;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         font-family=\"sans-serif\" font-size=\"12\" fill=\"currentColor\">\n\
-         <title>{}</title>\n",
-        escaped(&chart.title)
-    );
+    let mut svg = begin(height, &chart.title);
     draw_axes(&mut svg, chart, &x, &y);
     for mark in chart.marks.iter().filter(|mark| x.holds(mark.x)) {
         let at = x.place(mark.x);

@@ -7,7 +7,7 @@ use super::chart::Chart;
 use super::source::Source;
 use crate::breakdown::last_of_quorums;
 use crate::check::escaped;
-use crate::compare::{self, Pair, Points, Says};
+use crate::compare::{self, Finding, Pair, Points, Says};
 use crate::statistics::bootstrap;
 use crate::suite::Suite;
 use crate::summary::ProtocolResult;
@@ -93,30 +93,14 @@ pub(super) fn findings(source: &Source) -> String {
     if compared.pairs.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<String>> = compared
-        .pairs
-        .iter()
-        .flat_map(|pair| pair.findings.iter().map(move |finding| (pair, finding)))
-        .map(|(pair, finding)| {
-            let ends =
-                |(low, high)| format!("{} to {}", compare::percent(low), compare::percent(high));
-            vec![
-                format!("{}: {}", pair.title, finding.figure),
-                finding.says.words().to_owned(),
-                compare::percent(finding.percent),
-                finding.interval.map_or_else(|| "-".to_owned(), ends),
-                units::figure(finding.p),
-            ]
-        })
-        .collect();
-    let header = ["", "it is", "change", "95 % interval", "p, corrected"].map(str::to_owned);
+    let repeats_wanted = compared.repeats_wanted();
     let says_something =
         |pair: &Pair<'_>| pair.findings.iter().any(|finding| finding.says != Says::CannotTell);
     let mut html = String::new();
-    if compared.repeats_wanted().is_none() || compared.pairs.iter().any(says_something) {
-        html.push_str(&table("Faster, slower, or cannot tell", &header, &rows));
+    if repeats_wanted.is_none() || compared.pairs.iter().any(says_something) {
+        html.push_str(&finding_table(&compared.pairs));
     }
-    let few = compared.repeats_wanted().map(|repeats| {
+    let few = repeats_wanted.map(|repeats| {
         format!("There are too few repeats to tell anything: {repeats} of each could.")
     });
     let refusals = compared.refusals.iter().map(|why| format!("Not to be compared: {why}."));
@@ -124,6 +108,26 @@ pub(super) fn findings(source: &Source) -> String {
         let _infallible = writeln!(html, "<p class=\"small\">{}</p>", escaped(&sentence));
     }
     html
+}
+
+fn finding_table(pairs: &[Pair<'_>]) -> String {
+    let ends = |(low, high)| format!("{} to {}", compare::percent(low), compare::percent(high));
+    let row = |(pair, finding): (&Pair<'_>, &Finding)| {
+        vec![
+            format!("{}: {}", pair.title, finding.figure),
+            finding.says.words().to_owned(),
+            compare::percent(finding.percent),
+            finding.interval.map_or_else(|| "-".to_owned(), ends),
+            units::figure(finding.p),
+        ]
+    };
+    let rows: Vec<Vec<String>> = pairs
+        .iter()
+        .flat_map(|pair| pair.findings.iter().map(move |finding| (pair, finding)))
+        .map(row)
+        .collect();
+    let header = ["", "it is", "change", "95 % interval", "p, corrected"].map(str::to_owned);
+    table("Faster, slower, or cannot tell", &header, &rows)
 }
 
 /// Processor time of each thread of a run's first repeats: one that is full is the limit.
