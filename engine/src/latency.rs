@@ -61,6 +61,19 @@ impl Latency {
         }
     }
 
+    /// How long it takes when nothing is the matter: the middle, without what seldom happens.
+    pub const fn usual(self) -> u64 {
+        match self {
+            Self::Constant(always) => always,
+            Self::Uniform(from, to) => from + (to - from) / 2,
+            Self::Exponential(least, mean) => least + mean,
+            Self::Normal(mean, _) => mean,
+            Self::Pareto(least) => 2 * least,
+            Self::Mixture(mostly, ..) => mostly,
+            Self::Noisy(median) => median,
+        }
+    }
+
     /// One of the distributions, around `about_ns`.
     pub fn around(about_ns: u64, random: &mut Random) -> Self {
         match random.below(7) {
@@ -93,6 +106,16 @@ fn whole(nanoseconds: f64) -> u64 {
 mod tests {
     use super::*;
     use synod_workloads::Concern;
+
+    #[test]
+    fn what_is_usual_is_what_it_was_drawn_around() {
+        let mut random = Random::new(2, Concern::World);
+        for _ in 0..100 {
+            let latency = Latency::around(1_000_000, &mut random);
+            let usual = latency.usual();
+            assert!((1_000_000..=1_250_000).contains(&usual), "{latency:?} usually takes {usual}");
+        }
+    }
 
     #[test]
     fn distributions_have_their_means() {
