@@ -240,7 +240,6 @@ impl Cluster {
         if self.returning[id] && self.members[id].listening().is_some() && !self.members[id].met() {
             let addresses = self.addresses.clone();
             self.members[id].tell(&Order::Meet(addresses));
-            self.members[id].set_met();
         }
         if self.returning[id] && self.members[id].ready().is_some() {
             self.members[id].tell(&Order::Start);

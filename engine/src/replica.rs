@@ -128,7 +128,11 @@ impl Visit for Serve<'_> {
         let addresses: Vec<WireAddress> =
             listeners.iter().map(|listener| listener.address().clone().into()).collect();
         say(Report::Listening(addresses))?;
-        let Some(Order::Meet(peers)) = next_order(&orders)? else { return Ok(()) };
+        let peers = match next_order(&orders)? {
+            Some(Order::Meet(peers)) => peers,
+            Some(Order::Stop) | None => return Ok(()),
+            Some(other) => return Err(format!("told of {other:?} before whom to meet")),
+        };
         let shared = Arc::new(Shared::default());
         let statuses: Arc<[AtomicCell<Status>]> =
             enlist.listen.iter().map(|_| AtomicCell::default()).collect();

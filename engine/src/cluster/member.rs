@@ -212,12 +212,9 @@ impl Member {
         self.ready.clone()
     }
 
+    /// Whether it knows whom to meet.
     pub(super) fn met(&self) -> bool {
         self.met
-    }
-
-    pub(super) fn set_met(&mut self) {
-        self.met = true;
     }
 
     pub(super) fn statuses(&self) -> &[Status] {
@@ -244,7 +241,13 @@ impl Member {
         }
     }
 
+    /// Gives the replica an order. One that does not yet know whom to meet takes no other: it has no
+    /// part in what goes on, is told of links when it is back, and is asked again for changes.
     pub(super) fn tell(&mut self, order: &Order) {
+        self.met |= matches!(order, Order::Meet(_));
+        if !self.met && !matches!(order, Order::Stop) {
+            return;
+        }
         let line = serde_json::to_string(order).expect("orders are plain data");
         self.write_line(&line);
     }
