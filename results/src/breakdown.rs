@@ -162,20 +162,28 @@ impl Breakdown {
     }
 }
 
-/// Whom operations waited for: the last of their quorums, the most frequent first. Nothing where
-/// replicas do not wait for each other.
+/// Whom operations waited for: the last of their quorums, each replica with its share of one, the most
+/// frequent first. Nobody where replicas do not wait for each other.
+#[must_use]
+pub fn shares_of_last(result: &ProtocolResult) -> Vec<(usize, f64)> {
+    let total: u64 = result.completed_by.iter().sum();
+    if result.replicas < 2 {
+        return Vec::new();
+    }
+    let counts = result.completed_by.iter().copied().enumerate();
+    let mut counts: Vec<(usize, u64)> = counts.filter(|&(_, count)| count > 0).collect();
+    counts.sort_by_key(|&(replica, count)| (Reverse(count), replica));
+    counts.into_iter().map(|(replica, count)| (replica, count as f64 / total as f64)).collect()
+}
+
+/// The same in words, if there is anybody.
 #[must_use]
 pub fn last_of_quorums(result: &ProtocolResult) -> Option<String> {
-    let total: u64 = result.completed_by.iter().sum();
-    if result.replicas < 2 || total == 0 {
-        return None;
-    }
-    let mut shares: Vec<(u64, usize)> = result.completed_by.iter().copied().zip(0..).collect();
-    shares.sort_by_key(|&(count, replica)| (Reverse(count), replica));
-    let words = shares.iter().filter(|(count, _)| *count > 0).map(|&(count, replica)| {
-        format!("replica {replica} for {:.0} %", count as f64 / total as f64 * 100.0)
-    });
-    Some(words.collect::<Vec<_>>().join(", "))
+    let words: Vec<String> = shares_of_last(result)
+        .into_iter()
+        .map(|(replica, share)| format!("replica {replica} for {:.0} %", share * 100.0))
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub enum Values {
     MaybeCounts(Vec<Option<u64>>),
     /// Numbers that were calculated.
     Figures(Vec<f64>),
+    /// Such numbers where there is one.
+    MaybeFigures(Vec<Option<f64>>),
     /// True or false.
     Flags(Vec<bool>),
 }
@@ -42,6 +44,7 @@ impl Values {
             Self::Counts(counts) => counts.len(),
             Self::MaybeCounts(counts) => counts.len(),
             Self::Figures(figures) => figures.len(),
+            Self::MaybeFigures(figures) => figures.len(),
             Self::Flags(flags) => flags.len(),
         }
     }
@@ -61,6 +64,9 @@ impl Values {
                 counts[row].map_or_else(String::new, |count| count.to_string())
             }
             Self::Figures(figures) => format!("{:.3}", figures[row]),
+            Self::MaybeFigures(figures) => {
+                figures[row].map_or_else(String::new, |figure| format!("{figure:.3}"))
+            }
             Self::Flags(flags) => flags[row].to_string(),
         }
     }
@@ -98,9 +104,11 @@ mod tests {
             Column::new("a,b", Values::Words(vec!["x".to_owned(), "y \"z\"".to_owned()])),
             Column::new("n", Values::MaybeCounts(vec![Some(3), None])),
             Column::new("f", Values::Figures(vec![0.5, 1e6])),
+            Column::new("m", Values::MaybeFigures(vec![None, Some(2.0)])),
             Column::new("sound", Values::Flags(vec![true, false])),
         ];
-        let lines = "\"a,b\",n,f,sound\nx,3,0.500,true\n\"y \"\"z\"\"\",,1000000.000,false\n";
+        let lines =
+            "\"a,b\",n,f,m,sound\nx,3,0.500,,true\n\"y \"\"z\"\"\",,1000000.000,2.000,false\n";
         assert_eq!(csv(&table), lines);
     }
 }

@@ -47,6 +47,7 @@ fn field(column: &Column) -> Result<Type> {
         Values::Counts(_) => (Physical::INT64, Some(count), Repetition::REQUIRED),
         Values::MaybeCounts(_) => (Physical::INT64, Some(count), Repetition::OPTIONAL),
         Values::Figures(_) => (Physical::DOUBLE, None, Repetition::REQUIRED),
+        Values::MaybeFigures(_) => (Physical::DOUBLE, None, Repetition::OPTIONAL),
         Values::Flags(_) => (Physical::BOOLEAN, None, Repetition::REQUIRED),
     };
     Type::primitive_type_builder(&column.name, physical)
@@ -70,16 +71,24 @@ fn write_values(values: &Values, writer: &mut SerializedColumnWriter<'_>) -> Res
             writer.typed::<Int64Type>().write_batch(&counts, None, None)?;
         }
         Values::MaybeCounts(counts) => {
-            let there: Vec<i16> = counts.iter().map(|count| i16::from(count.is_some())).collect();
-            let counts: Vec<i64> = counts.iter().flatten().map(bits).collect();
-            writer.typed::<Int64Type>().write_batch(&counts, Some(&there), None)?;
+            let present: Vec<i64> = counts.iter().flatten().map(bits).collect();
+            writer.typed::<Int64Type>().write_batch(&present, Some(&there(counts)), None)?;
         }
         Values::Figures(figures) => {
             writer.typed::<DoubleType>().write_batch(figures, None, None)?;
+        }
+        Values::MaybeFigures(figures) => {
+            let present: Vec<f64> = figures.iter().flatten().copied().collect();
+            writer.typed::<DoubleType>().write_batch(&present, Some(&there(figures)), None)?;
         }
         Values::Flags(flags) => {
             writer.typed::<BoolType>().write_batch(flags, None, None)?;
         }
     }
     Ok(())
+}
+
+/// For each value whether there is one, as the format wants it said.
+fn there<T>(values: &[Option<T>]) -> Vec<i16> {
+    values.iter().map(|value| i16::from(value.is_some())).collect()
 }

@@ -82,11 +82,25 @@ impl Suite {
         pairs.map(|(axis, &at)| (axis.path.as_str(), axis.values[at].as_str()))
     }
 
+    /// What is special about a point in a few words: `window 8, rate 5k`. Empty where there is only one.
+    #[must_use]
+    pub fn name(&self, point: usize) -> String {
+        let varies = |number: usize| self.axes[number].values.len() > 1;
+        let settings = self.settings(point).enumerate().filter(|&(number, _)| varies(number));
+        let words = settings.map(|(_, (path, value))| format!("{} {value}", last_part(path)));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether this point was run for this repeat.
     #[must_use]
     pub fn has(&self, point: usize, repeat: u32) -> bool {
         self.runs.iter().any(|run| (run.point, run.repeat) == (point, repeat))
     }
+}
+
+/// `window` of `cluster.window`: the whole path is in the folder, a table has to be narrow.
+pub(crate) fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// The folder of a suite.

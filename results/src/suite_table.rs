@@ -1,6 +1,6 @@
 //! A suite as a table: a row for each point and protocol, the median of its repeats.
 
-use crate::suite::Suite;
+use crate::suite::{Suite, last_part};
 use crate::summary::{ProtocolResult, Summary};
 use crate::table::{by_label, grid, spread};
 use crate::units;
@@ -36,11 +36,6 @@ pub fn render(suite: &Suite, summaries: &[Summary]) -> String {
         }
     }
     grid(header, rows.into_iter()) + "\n"
-}
-
-/// `window` of `cluster.window`: the whole path is in the folder, a table has to be narrow.
-fn last_part(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
 }
 
 fn row(label: &str, results: &[&ProtocolResult]) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use super::chart::{Axis, Chart, Mark, Series, Unit};
 use super::source::{Run, Source};
-use crate::suite::{Suite, SuiteAxis};
+use crate::suite::{Suite, SuiteAxis, last_part};
 use crate::summary::ProtocolResult;
 use crate::table::spread;
 
@@ -207,10 +207,6 @@ impl<'a> Panel<'a> {
         }
         groups
     }
-}
-
-fn last_part(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// Series over an axis: one for each label and each combination of the others.

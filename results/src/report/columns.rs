@@ -1,6 +1,9 @@
 //! The results of a run or a suite as a table for other programs.
 
+use std::collections::BTreeSet;
+
 use super::source::{Run, Source};
+use crate::breakdown::{Part, shares_of_last};
 use crate::columns::{Column, Values};
 use crate::suite::SuiteAxis;
 use crate::summary::ProtocolResult;
@@ -29,8 +32,36 @@ pub fn columns(source: &Source) -> Vec<Column> {
     add("replica_messages", counts(&results, |result| result.counters.replica_messages));
     add("replica_bytes", counts(&results, |result| result.counters.replica_bytes));
     add("log_syncs", counts(&results, |result| result.counters.log_syncs));
+    let last = results.iter().map(|(_, _, result)| most_often_last(result)).collect();
+    add("most_often_last_of_quorum", Values::MaybeCounts(last));
     let sound = results.iter().map(|(_, _, result)| result.is_sound()).collect();
     add("sound", Values::Flags(sound));
+    columns.extend(where_time_goes(&results));
+    columns
+}
+
+/// The replica for which most operations waited.
+fn most_often_last(result: &ProtocolResult) -> Option<u64> {
+    let (replica, _) = shares_of_last(result).first().copied()?;
+    Some(replica as u64)
+}
+
+/// For each kind of operation that was sampled anywhere: how many samples there are, and the mean of each
+/// part of their latency.
+fn where_time_goes(results: &Rows<'_>) -> Vec<Column> {
+    let kinds: BTreeSet<&String> =
+        results.iter().flat_map(|(_, _, result)| result.breakdown.keys()).collect();
+    let mut columns = Vec::new();
+    for kind in kinds {
+        let all = || results.iter().map(|(_, _, result)| result.breakdown.get(kind));
+        let samples = all().map(|of| of.map(|breakdown| breakdown.samples)).collect();
+        columns.push(Column::new(format!("{kind}_samples"), Values::MaybeCounts(samples)));
+        columns.extend(Part::ALL.map(|part| {
+            let means = all().map(|of| of.map(|breakdown| breakdown.part_ns(part))).collect();
+            let part = part.name().to_lowercase().replace(' ', "_");
+            Column::new(format!("{kind}_{part}_ns"), Values::MaybeFigures(means))
+        }));
+    }
     columns
 }
 

@@ -73,6 +73,13 @@ impl Source {
         self.suite.as_ref().map_or_else(|| own().unwrap_or(""), |suite| &suite.description)
     }
 
+    /// The results of a point, over all its repeats, in order of label.
+    #[must_use]
+    pub fn results_of(&self, point: usize) -> Vec<ProtocolResult> {
+        let at_point = self.results().into_iter().filter(|(run, ..)| run.point == point);
+        at_point.map(|(_, _, result)| result.clone()).collect()
+    }
+
     /// Every result with its run, in order of point and label.
     #[must_use]
     pub fn results(&self) -> Vec<(&Run, usize, &ProtocolResult)> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::bars;
 use super::chart::Chart;
 use super::source::Source;
-use crate::breakdown::last_of_quorums;
+use crate::breakdown::{Breakdown, Part, last_of_quorums};
 use crate::check::escaped;
 use crate::compare::{self, Finding, Pair, Points, Says};
 use crate::statistics::bootstrap;
@@ -72,18 +72,50 @@ fn with_interval(row: &Row, results: &[&ProtocolResult], median: f64, seed: u64)
     }
 }
 
-/// Of a run the parts of the mean latency of each protocol, kind by kind: as bars, and in numbers.
+/// The parts of the mean latency of each protocol, of a run kind by kind, of a suite point by point: as bars,
+/// and in numbers.
 pub(super) fn where_time_goes(source: &Source) -> String {
-    let Some(bars) = bars::breakdown(source) else { return String::new() };
-    let protocols = by_label(&source.runs[0].summary.results);
+    let sampled = bars::sampled(source);
+    if sampled.is_empty() {
+        return String::new();
+    }
+    let mut html = "<p class=\"small\">The parts of the mean of samples, of all repeats together, in the \
+                    order in which they pass. As long as both disk and quorum are waited for, it counts \
+                    as disk.</p>\n"
+        .to_owned();
+    if let Some(bars) = bars::breakdown(source) {
+        let _infallible = writeln!(html, "<figure id=\"breakdown\">\n{bars}</figure>");
+    }
+    html.push_str(&match &source.suite {
+        Some(_) => parts_of_points(&sampled),
+        None => parts_of_protocols(&source.runs[0].summary.results),
+    });
+    html
+}
+
+fn parts_of_protocols(results: &[ProtocolResult]) -> String {
+    let protocols = by_label(results);
     let labels = protocols.iter().map(|(label, _)| (*label).to_owned());
     let header: Vec<String> = std::iter::once(WHERE_TIME_GOES.to_owned()).chain(labels).collect();
-    format!(
-        "<p class=\"small\">The parts of the mean of samples, of all repeats together, in the order \
-         in which they pass. As long as both disk and quorum are waited for, it counts as disk.</p>\n\
-         <figure id=\"breakdown\">\n{bars}</figure>\n{}",
-        table("In numbers", &header, &breakdown_rows(&protocols))
-    )
+    table("In numbers", &header, &breakdown_rows(&protocols))
+}
+
+fn parts_of_points(sampled: &[(String, Breakdown)]) -> String {
+    let parts = Part::ALL.map(|part| part.name().to_owned());
+    let mut header = vec![WHERE_TIME_GOES.to_owned(), "mean".to_owned()];
+    header.extend(parts);
+    header.push("samples".to_owned());
+    let rows: Vec<Vec<String>> = sampled
+        .iter()
+        .map(|(name, breakdown)| {
+            let parts = Part::ALL.map(|part| units::nanoseconds(breakdown.part_ns(part)));
+            let mut row = vec![name.clone(), units::nanoseconds(breakdown.total_ns())];
+            row.extend(parts);
+            row.push(units::grouped(breakdown.samples));
+            row
+        })
+        .collect();
+    table("In numbers", &header, &rows)
 }
 
 /// What the repeats can tell of the protocols of a run, or of each point of a suite.
@@ -159,15 +191,8 @@ fn points(source: &Source, suite: &Suite) -> String {
     header.extend(["protocol", "ops/s", "p50", "p99", "p99.9", "valid"].map(str::to_owned));
     let mut rows = Vec::new();
     for point in 0..suite.points.len() {
-        let results: Vec<ProtocolResult> = source
-            .runs
-            .iter()
-            .filter(|run| run.point == point)
-            .flat_map(|run| run.summary.results.clone())
-            .collect();
-        let mut protocols = by_label(&results);
-        protocols.sort_by_key(|(label, _)| *label);
-        for (label, results) in protocols {
+        let results = source.results_of(point);
+        for (label, results) in by_label(&results) {
             let median = |figure, print| {
                 units::or_dash(spread(figure, &results).map(|(_, median, _)| median), print)
             };
@@ -263,14 +288,16 @@ pub(super) fn costs(source: &Source) -> String {
     let rows: Vec<Vec<String>> = source
         .results()
         .into_iter()
-        .map(|(_, _, result)| {
+        .map(|(run, _, result)| {
+            let point = source.suite.as_ref().map(|suite| suite.name(run.point));
+            let point = point.filter(|name| !name.is_empty()).map(|name| name + ", ");
             let messages = result.counters.replica_messages as f64;
             let operations = (result.overall.count as f64).max(1.0);
             let limit = result.limits.first().map_or_else(String::new, |limit| {
                 format!("{} % of {}", units::figure(limit.percent), limit.name)
             });
             vec![
-                format!("{} #{}", result.label, result.repeat + 1),
+                format!("{}{} #{}", point.unwrap_or_default(), result.label, result.repeat + 1),
                 number(result.cpu_seconds_per_million()),
                 number(Some(messages / operations)),
                 number(result.bytes_per_operation()),
