@@ -54,15 +54,9 @@ const POINTS: [(&str, &[&str]); 18] = [
     ("registers, 4096 clients", &["protocols=[abd]", "load.clients=4096"]),
     ("registers, synced", &["protocols=[abd]", "cluster.durability=group", "load.clients=256"]),
     ("one replica", &["protocols=[unreplicated]", "load.clients=256"]),
-    // A replica that polls keeps its processor from what the disk has to say, which is not simulated.
     (
         "one replica, synced",
-        &[
-            "protocols=[unreplicated]",
-            "cluster.durability=group",
-            "cluster.wait=yield",
-            "load.clients=256",
-        ],
+        &["protocols=[unreplicated]", "cluster.durability=group", "load.clients=256"],
     ),
     ("synced, one client", &["cluster.durability=group", "load.clients=1"]),
     ("synced, 64 clients", &["cluster.durability=group", "load.clients=64"]),

@@ -115,14 +115,15 @@ pub fn place(workload: &Workload, replicas: usize, processors: &[usize]) -> Plac
     }
 }
 
-/// What `wait: auto` means: spin where every thread has a processor of its own, else give way.
+/// What `wait: auto` means: spin where every thread has a processor of its own, else give way. Who has a
+/// log gives way there, too: what writes it in the kernel has to run on the processor of its thread.
 #[must_use]
-pub fn wait_name(wait: Wait, threads: usize, processors: usize) -> &'static str {
-    match wait {
+pub fn wait_name(spec: &Spec, threads: usize, processors: usize) -> &'static str {
+    match spec.wait {
         Wait::Busy => "busy",
         Wait::Yield => "yield",
         Wait::Block => "block",
-        Wait::Auto if threads <= processors => "busy",
+        Wait::Auto if threads <= processors && spec.durability == Durability::None => "busy",
         Wait::Auto => "yield",
     }
 }
@@ -473,7 +474,7 @@ fn enlist(
         seed: workload.seed,
         listen: (0..groups).map(listen).collect(),
         processors: placed.replicas[id].clone(),
-        wait: wait_name(spec.wait, threads, processors).to_owned(),
+        wait: wait_name(spec, threads, processors).to_owned(),
         durability: match spec.durability {
             Durability::None => "none",
             Durability::Group => "group",

@@ -165,7 +165,7 @@ fn measure_ceiling(
 fn wait_of(workload: &Workload, placed: &Placed) -> Wait {
     let groups = usize::from(workload.cluster.cores);
     let threads = placed.replicas.len() * groups + placed.load.len();
-    match cluster::wait_name(workload.cluster.wait, threads, cluster::processors().len()) {
+    match cluster::wait_name(&workload.cluster, threads, cluster::processors().len()) {
         "busy" => Wait::Busy,
         "block" => Wait::Block,
         _ => Wait::Yield,

@@ -191,7 +191,7 @@ pub enum Wait {
 
 impl Named for Wait {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Auto, "auto", "chosen by the processors of the machine"),
+        (Self::Auto, "auto", "busy if there are processors enough and no log, else yield"),
         (Self::Busy, "busy", "ask again at once; needs a processor for each replica"),
         (Self::Yield, "yield", "give the processor to others, then ask again"),
         (Self::Block, "block", "sleep in the kernel until something happens"),
