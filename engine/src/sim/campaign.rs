@@ -316,6 +316,7 @@ mod tests {
     use synod_protocols::quorum::Quorum;
     use synod_protocols::two_phase_commit::TwoPhaseCommit;
     use synod_protocols::viewstamped::Viewstamped;
+    use synod_protocols::zab::Zab;
 
     /// What went wrong with each of these once: clients that asked so often that a slow cluster had
     /// no time for anything else; a replica that lost its disk while another still needed what only
@@ -326,9 +327,10 @@ mod tests {
     /// Proposers of classic Paxos without random waits, which need not end; twice proposers that
     /// waited less long than a stalling disk, and so stopped whoever was first; with such disks,
     /// clients that gave up while their requests still took slots; replicas that took over slots
-    /// which had only just been opened; a proposer that one had refused and two had never heard; and twice
-    /// checkpoints of so many values that the log had no buffers for them.
-    const ONCE_FAILED_PAXOS: [u64; 8] = [3, 329, 882, 908, 1413, 855, 11_639, 18_815];
+    /// which had only just been opened; a proposer that one had refused and two had never heard; twice
+    /// checkpoints of so many values that the log had no buffers for them; and a disk that stalled again
+    /// and again although everything was said to be healed.
+    const ONCE_FAILED_PAXOS: [u64; 9] = [3, 329, 882, 908, 1413, 855, 11_639, 18_815, 5674];
 
     /// Six times a replica that had lost its disk named rounds and tags as in its earlier life; thrice
     /// a client whose request had been refused sent it twice, once because it had a new connection
@@ -341,8 +343,12 @@ mod tests {
     /// other of those that were not there to stand in, and itself last.
     const ONCE_FAILED_QUORUM: [u64; 5] = [86, 89, 107, 7171, 7275];
 
-    /// A primary that had got a snapshot did not have the entries below it which a witness needed.
-    const ONCE_FAILED_VIEWSTAMPED: [u64; 1] = [315];
+    /// A primary that had got a snapshot did not have the entries below it which a witness needed; and a
+    /// replica that had lost its disk got three entries for each heartbeat, for which its log had room.
+    const ONCE_FAILED_VIEWSTAMPED: [u64; 2] = [315, 616];
+
+    /// Clients that asked again before a disk that stalled had answered.
+    const ONCE_FAILED_ZAB: [u64; 1] = [908];
 
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
     const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
@@ -383,5 +389,6 @@ mod tests {
         assert_pass::<TwoPhaseCommit>(&ONCE_FAILED_TWO_PHASE_COMMIT);
         assert_pass::<PaxosCommit>(&ONCE_FAILED_PAXOS_COMMIT);
         assert_pass::<Viewstamped>(&ONCE_FAILED_VIEWSTAMPED);
+        assert_pass::<Zab>(&ONCE_FAILED_ZAB);
     }
 }
