@@ -526,6 +526,14 @@ const ZAB_OF_ISOLATION: &[Row] = &[
     ("takes the longest history", Mutation::PicksLongestLog, AGREEMENT),
 ];
 
+/// What only leaders bring about that are cut off as they begin, while those who follow them crash.
+const ZAB_OF_POWER_CUTS: &[Row] =
+    &[("has the history before the disk", Mutation::SendsKindEarly(6), AGREEMENT)];
+
+/// What only a replica that comes and goes brings about, which follows whomever it hears.
+const ZAB_OF_PROMISES: &[Row] =
+    &[("promises before the disk", Mutation::SendsKindEarly(4), AGREEMENT)];
+
 /// What only leaders bring about that are cut off, with many entries that nobody else has.
 const RAFT_OF_ISOLATION: &[Row] =
     &[("votes for the longest log", Mutation::PicksLongestLog, QUORUMS)];
@@ -586,6 +594,15 @@ fn mutants() -> Vec<Mutant> {
         Plan { faults_ns, operations, keys, ..Plan::draw::<Zab>(seed).isolating(3) }
     };
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_ISOLATION, isolating));
+    let cutting = |seed| {
+        let (faults_ns, operations, keys) = (1_000 * MILLISECOND, 200, 40);
+        let (disk_ns_max, cut_percent) = (3 * MILLISECOND, 30);
+        let isolating = Plan::draw::<Zab>(seed).isolating(3);
+        Plan { faults_ns, operations, keys, disk_ns_max, cut_percent, ..isolating }
+    };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_POWER_CUTS, cutting));
+    let misled = |seed| Plan { any_oracle: true, ..Plan::draw::<Zab>(seed * 8 + 3) };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_PROMISES, misled));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
     // Three voters, who hear each other now and then.
@@ -628,6 +645,23 @@ struct Trials {
 
 impl Trials {
     fn of(mutant: &Mutant, count: u64) -> Self {
+        if let Ok(scan) = std::env::var("T_SCAN") {
+            // TRY
+            let scan: u64 = scan.parse().expect("a number");
+            let kill =
+                |seed| (mutant.run)(seed).filter(|check| mutant.checks.contains(check)).is_some();
+            let half =
+                |at: u64| (at * scan / 2..(at + 1) * scan / 2).filter(|&seed| kill(seed)).count();
+            let kills = thread::scope(|scope| {
+                let other = thread::Builder::new()
+                    .name(WORKER.into())
+                    .spawn_scoped(scope, || half(1))
+                    .expect("one");
+                half(0) + other.join().expect("fine")
+            });
+            println!("SCAN {} {}: {kills} of {scan}", mutant.protocol, mutant.name);
+            return Self::default();
+        }
         let mut trials = Self::default();
         for trial in 0..count {
             // Trials share no seeds.

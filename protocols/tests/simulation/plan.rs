@@ -53,6 +53,10 @@ pub(crate) struct Plan {
     /// How late the second of two copies may be, if later than that.
     pub(crate) straggler_ns_max: u64,
     pub(crate) disk_ns_max: u64,
+    /// How many writes to a disk a crash cuts short, after which the replica comes back at once.
+    pub(crate) cut_percent: u64,
+    /// Zab: whether its oracle names another replica in each round, whatever that has, until all heals.
+    pub(crate) any_oracle: bool,
     pub(crate) faults: Faults,
     pub(crate) faults_every_ns: u64,
     /// How often an administrator changes who leads or who votes; 0 for never.
@@ -88,6 +92,8 @@ impl Plan {
             network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND, 2 * MILLISECOND]),
             straggler_ns_max: 0,
             disk_ns_max: random.pick(&[10 * MICROSECOND, 300 * MICROSECOND, 3 * MILLISECOND]),
+            cut_percent: 0,
+            any_oracle: false,
             faults: Faults::Mixed,
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
             faults_ns: random.between(5, 80) * MILLISECOND,

@@ -77,6 +77,8 @@ pub(crate) struct Replica<P> {
     pub(crate) whole_at: Option<u64>,
     pub(crate) random: Random,
     pub(crate) mutation: Option<Mutation>,
+    /// Zab: whether its oracle names whomever.
+    pub(crate) any_oracle: bool,
     /// How far its clock is ahead.
     pub(crate) clock_ahead_ns: u64,
     pub(crate) batch_commands_max: usize,
