@@ -16,7 +16,7 @@ use crate::holders::Holders;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
-use crate::replica::{Answer, Life, Output, Packet, Replica};
+use crate::replica::{Answer, CLOCK_RATE, Life, Output, Packet, Replica};
 use crate::weaker;
 
 /// Operations that every client must finish after the faults end.
@@ -138,6 +138,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
         break_quorums(&mut plan);
+        let slow = Random::new(plan.seed ^ 0xd21f).below(plan.replicas as u64);
         let mut random = Random::new(plan.seed ^ 0x5eed);
         let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
         let replicas: Vec<_> = ids
@@ -151,6 +152,11 @@ impl<P: Protocol> Cluster<P> {
                 mutation: plan.mutation,
                 any_oracle: plan.any_oracle,
                 clock_ahead_ns: random.below(1_000 * MILLISECOND),
+                clock_rate: if u64::from(id.0) == slow {
+                    CLOCK_RATE - plan.drift_ppm
+                } else {
+                    CLOCK_RATE + plan.drift_ppm
+                },
                 batch_commands_max: plan.batch_commands_max,
             })
             .collect();

@@ -6,6 +6,7 @@ mod observers;
 mod oracle;
 mod paxos;
 mod paxos_commit;
+pub(crate) mod reads;
 mod transactions;
 mod voters;
 mod witnesses;

@@ -538,6 +538,14 @@ const ZAB_OF_PROMISES: &[Row] =
 const RAFT_OF_ISOLATION: &[Row] =
     &[("votes for the longest log", Mutation::PicksLongestLog, QUORUMS)];
 
+/// What only gets bring about that clients ask leaders for that are cut off.
+const RAFT_OF_READS: &[Row] =
+    &[("answers without a round of heartbeats", Mutation::ServesUnheard, HISTORY)];
+
+/// The same, where a leader's first entry is long on its way.
+const RAFT_OF_FIRST_READS: &[Row] =
+    &[("answers before its term's first entry", Mutation::ServesBeforeItsTerm, HISTORY)];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -565,17 +573,7 @@ fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
     mutants.extend(mutants_of::<Paxos>("paxos", PAXOS));
-    mutants.extend(mutants_of::<Raft>("raft", RAFT));
-    let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
-    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
-    let isolating = |seed| Plan { changes_every_ns: 0, ..Plan::draw::<Raft>(seed).isolating(3) };
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_ISOLATION, isolating));
-    let split = |seed| Plan::draw::<Raft>(seed).split(3);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
-    let split = |seed| Plan::draw::<Raft>(seed).split(4);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FOUR, split));
+    mutants.extend(mutants_of_raft());
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
@@ -634,6 +632,26 @@ fn mutants() -> Vec<Mutant> {
     mutants
 }
 
+fn mutants_of_raft() -> Vec<Mutant> {
+    let mut mutants = mutants_of::<Raft>("raft", RAFT);
+    let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
+    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
+    let isolating = |seed| Plan { changes_every_ns: 0, ..Plan::draw::<Raft>(seed).isolating(3) };
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_ISOLATION, isolating));
+    let reading = |seed| Plan::draw::<Raft>(seed).reading_apart();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_READS, reading));
+    let reading =
+        |seed| Plan { disk_ns_max: 3 * MILLISECOND, ..Plan::draw::<Raft>(seed).reading_apart() };
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FIRST_READS, reading));
+    let split = |seed| Plan::draw::<Raft>(seed).split(3);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
+    let split = |seed| Plan::draw::<Raft>(seed).split(4);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FOUR, split));
+    mutants
+}
+
 /// What all trials of one mutant came to.
 #[derive(Default)]
 struct Trials {
@@ -645,23 +663,6 @@ struct Trials {
 
 impl Trials {
     fn of(mutant: &Mutant, count: u64) -> Self {
-        if let Ok(scan) = std::env::var("T_SCAN") {
-            // TRY
-            let scan: u64 = scan.parse().expect("a number");
-            let kill =
-                |seed| (mutant.run)(seed).filter(|check| mutant.checks.contains(check)).is_some();
-            let half =
-                |at: u64| (at * scan / 2..(at + 1) * scan / 2).filter(|&seed| kill(seed)).count();
-            let kills = thread::scope(|scope| {
-                let other = thread::Builder::new()
-                    .name(WORKER.into())
-                    .spawn_scoped(scope, || half(1))
-                    .expect("one");
-                half(0) + other.join().expect("fine")
-            });
-            println!("SCAN {} {}: {kills} of {scan}", mutant.protocol, mutant.name);
-            return Self::default();
-        }
         let mut trials = Self::default();
         for trial in 0..count {
             // Trials share no seeds.

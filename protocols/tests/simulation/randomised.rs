@@ -170,6 +170,16 @@ fn zab_survives_its_faults() {
 }
 
 #[test]
+fn leases_of_raft_survive_clocks_that_drift() {
+    campaign_with::<Raft>(300, |seed| Plan::draw::<Raft>(seed).drifting());
+}
+
+#[test]
+fn raft_answers_gets_of_clients_that_roam() {
+    campaign_with::<Raft>(20, |seed| Plan::draw::<Raft>(seed).reading_apart());
+}
+
+#[test]
 fn zab_survives_an_oracle_that_names_anybody() {
     let misled = |seed| Plan { any_oracle: true, ..Plan::draw::<Zab>(seed) };
     campaign_with::<Zab>(500, misled);
