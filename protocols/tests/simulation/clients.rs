@@ -42,6 +42,7 @@ pub(crate) struct Clients {
     reads: Reads,
     keys: u64,
     is_bank: bool,
+    roaming: bool,
     /// Whether anything was done for sure: then the accounts of a bank are open.
     is_open: bool,
     quota: usize,
@@ -79,6 +80,7 @@ impl Clients {
             reads,
             keys: plan.keys,
             is_bank: plan.is_bank,
+            roaming: plan.roaming,
             is_open: false,
             quota: plan.operations,
             mutation: plan.mutation,
@@ -114,7 +116,7 @@ impl Clients {
         client.repeats = 0;
         client.refused = false;
         client.sequence += 1;
-        if is_get && matches!(self.reads, Reads::OfAny | Reads::Behind) {
+        if is_get && (self.roaming || matches!(self.reads, Reads::OfAny | Reads::Behind)) {
             client.target = random.below(16);
         }
         Some(self.send(index))
@@ -123,6 +125,7 @@ impl Clients {
     fn draw(&mut self, index: usize, invoked_at: u64, random: &mut Random) -> Operation {
         self.values += 1;
         let op = match self.service {
+            Service::StateMachine if self.roaming && random.percent(80) => Op::Get,
             // Mostly reads, or every value would be overwritten before a second one sees it.
             Service::Registers => {
                 random.pick(&[Op::Get, Op::Get, Op::Get, Op::Get, Op::Put, Op::Put, Op::Delete])

@@ -16,7 +16,7 @@ use crate::holders::Holders;
 use crate::mutation::Mutation;
 use crate::plan::{Faults, MICROSECOND, MILLISECOND, Plan};
 use crate::random::Random;
-use crate::replica::{Answer, Life, Output, Packet, Replica};
+use crate::replica::{Answer, CLOCK_RATE, Life, Output, Packet, Replica};
 use crate::weaker;
 
 /// Operations that every client must finish after the faults end.
@@ -47,6 +47,7 @@ enum Event {
     Answer(Answer),
     Timeout { replica: usize, life: u64 },
     Flushed { replica: usize, life: u64 },
+    PowerFails { replica: usize, life: u64 },
     ClientBegins { client: usize },
     ClientTimeout { client: usize, attempt: u64 },
     Fault,
@@ -137,6 +138,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
         break_quorums(&mut plan);
+        let slow = Random::new(plan.seed ^ 0xd21f).below(plan.replicas as u64);
         let mut random = Random::new(plan.seed ^ 0x5eed);
         let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
         let replicas: Vec<_> = ids
@@ -148,7 +150,13 @@ impl<P: Protocol> Cluster<P> {
                 whole_at: None,
                 random: Random::new(random.next()),
                 mutation: plan.mutation,
+                any_oracle: plan.any_oracle,
                 clock_ahead_ns: random.below(1_000 * MILLISECOND),
+                clock_rate: if u64::from(id.0) == slow {
+                    CLOCK_RATE - plan.drift_ppm
+                } else {
+                    CLOCK_RATE + plan.drift_ppm
+                },
                 batch_commands_max: plan.batch_commands_max,
             })
             .collect();
@@ -230,7 +238,11 @@ impl<P: Protocol> Cluster<P> {
             Event::Flushed { replica, life } if self.lives(replica, life) => {
                 self.step(replica, |replica, _, output| replica.flushed(output));
             }
-            Event::Timeout { .. } | Event::Flushed { .. } => {}
+            Event::PowerFails { replica, life } if self.faulty && self.lives(replica, life) => {
+                self.crash(replica);
+                self.start(replica);
+            }
+            Event::Timeout { .. } | Event::Flushed { .. } | Event::PowerFails { .. } => {}
             Event::ClientBegins { client } => {
                 let send = self.clients.begin(client, self.now, &mut self.random);
                 self.send_request(client, send);
@@ -266,6 +278,10 @@ impl<P: Protocol> Cluster<P> {
             let slow = index == 0 && self.faulty && self.plan.faults == Faults::Partitions;
             let disk_ns_max = self.plan.disk_ns_max * if slow { SLOW_DISK } else { 1 };
             let disk_ns = self.random.between(1, disk_ns_max);
+            if self.plan.cut_percent > 0 && self.random.percent(self.plan.cut_percent) {
+                let cut_ns = self.random.below(disk_ns);
+                self.after(cut_ns, Event::PowerFails { replica: index, life });
+            }
             self.after(disk_ns, Event::Flushed { replica: index, life });
         }
         if let Some(at) = self.replicas[index].deadline().map(|at| at.max(self.now))
@@ -580,6 +596,7 @@ impl<P: Protocol> Cluster<P> {
         self.faulty = false;
         self.links = [[true; REPLICAS_MAX]; REPLICAS_MAX];
         for replica in 0..self.replicas.len() {
+            self.replicas[replica].any_oracle = false;
             if self.replicas[replica].life.is_none() {
                 self.start(replica);
             }

@@ -3,8 +3,10 @@
 
 mod hints;
 mod observers;
+mod oracle;
 mod paxos;
 mod paxos_commit;
+pub(crate) mod reads;
 mod transactions;
 mod voters;
 mod witnesses;
@@ -55,6 +57,7 @@ impl<P: Protocol> Replica<P> {
         mail: Mail,
         packets: &mut Vec<(ReplicaId, Packet)>,
     ) -> Vec<Mail> {
+        let mail = if self.any_oracle { oracle::misled(mail, &self.config) } else { mail };
         let kind = mail.message[0];
         let applied = self.life.as_ref().expect("only who lives reads").store.applied;
         match self.mutation {

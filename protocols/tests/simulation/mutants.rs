@@ -526,9 +526,25 @@ const ZAB_OF_ISOLATION: &[Row] = &[
     ("takes the longest history", Mutation::PicksLongestLog, AGREEMENT),
 ];
 
+/// What only leaders bring about that are cut off as they begin, while those who follow them crash.
+const ZAB_OF_POWER_CUTS: &[Row] =
+    &[("has the history before the disk", Mutation::SendsKindEarly(6), AGREEMENT)];
+
+/// What only a replica that comes and goes brings about, which follows whomever it hears.
+const ZAB_OF_PROMISES: &[Row] =
+    &[("promises before the disk", Mutation::SendsKindEarly(4), AGREEMENT)];
+
 /// What only leaders bring about that are cut off, with many entries that nobody else has.
 const RAFT_OF_ISOLATION: &[Row] =
     &[("votes for the longest log", Mutation::PicksLongestLog, QUORUMS)];
+
+/// What only gets bring about that clients ask leaders for that are cut off.
+const RAFT_OF_READS: &[Row] =
+    &[("answers without a round of heartbeats", Mutation::ServesUnheard, HISTORY)];
+
+/// The same, where a leader's first entry is long on its way.
+const RAFT_OF_FIRST_READS: &[Row] =
+    &[("answers before its term's first entry", Mutation::ServesBeforeItsTerm, HISTORY)];
 
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
@@ -557,17 +573,7 @@ fn mutants() -> Vec<Mutant> {
     let mut mutants = mutants_of::<Unreplicated>("unreplicated", UNREPLICATED);
     mutants.extend(mutants_of::<MultiPaxos>("multi_paxos", MULTI_PAXOS));
     mutants.extend(mutants_of::<Paxos>("paxos", PAXOS));
-    mutants.extend(mutants_of::<Raft>("raft", RAFT));
-    let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
-    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
-    let isolating = |seed| Plan { changes_every_ns: 0, ..Plan::draw::<Raft>(seed).isolating(3) };
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_ISOLATION, isolating));
-    let split = |seed| Plan::draw::<Raft>(seed).split(3);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
-    let split = |seed| Plan::draw::<Raft>(seed).split(4);
-    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FOUR, split));
+    mutants.extend(mutants_of_raft());
     let reading = |seed| Plan::draw::<MultiPaxos>(seed * 8 + 2).reading_by::<MultiPaxos>(2);
     mutants.extend(mutants_with::<MultiPaxos>("multi_paxos", QUORUM_READS, reading));
     mutants.extend(mutants_of::<Viewstamped>("viewstamped", VIEWSTAMPED));
@@ -586,6 +592,15 @@ fn mutants() -> Vec<Mutant> {
         Plan { faults_ns, operations, keys, ..Plan::draw::<Zab>(seed).isolating(3) }
     };
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_ISOLATION, isolating));
+    let cutting = |seed| {
+        let (faults_ns, operations, keys) = (1_000 * MILLISECOND, 200, 40);
+        let (disk_ns_max, cut_percent) = (3 * MILLISECOND, 30);
+        let isolating = Plan::draw::<Zab>(seed).isolating(3);
+        Plan { faults_ns, operations, keys, disk_ns_max, cut_percent, ..isolating }
+    };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_POWER_CUTS, cutting));
+    let misled = |seed| Plan { any_oracle: true, ..Plan::draw::<Zab>(seed * 8 + 3) };
+    mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_PROMISES, misled));
     let cut_off = |seed| Plan::draw::<Zab>(seed * 8 + 3);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_OLD_LEADERS, cut_off));
     // Three voters, who hear each other now and then.
@@ -614,6 +629,26 @@ fn mutants() -> Vec<Mutant> {
         mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
         assert!(!mutants.is_empty(), "there are no mutants of {wanted}");
     }
+    mutants
+}
+
+fn mutants_of_raft() -> Vec<Mutant> {
+    let mut mutants = mutants_of::<Raft>("raft", RAFT);
+    let later = |seed| Plan::draw::<Raft>(seed * 8 + 6);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_OLD_TERMS, later));
+    let changing = |seed| Plan::draw::<Raft>(seed).changing_often();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_CHANGES, changing));
+    let isolating = |seed| Plan { changes_every_ns: 0, ..Plan::draw::<Raft>(seed).isolating(3) };
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_ISOLATION, isolating));
+    let reading = |seed| Plan::draw::<Raft>(seed).reading_apart();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_READS, reading));
+    let reading =
+        |seed| Plan { disk_ns_max: 3 * MILLISECOND, ..Plan::draw::<Raft>(seed).reading_apart() };
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FIRST_READS, reading));
+    let split = |seed| Plan::draw::<Raft>(seed).split(3);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
+    let split = |seed| Plan::draw::<Raft>(seed).split(4);
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FOUR, split));
     mutants
 }
 

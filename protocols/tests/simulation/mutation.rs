@@ -111,6 +111,10 @@ pub(crate) enum Mutation {
     CutsOffWhatItHas,
     /// Raft: a leader asks the target of a transfer to stand whether or not it has all entries.
     HandsOverAtOnce,
+    /// Raft: a leader answers gets although no entry of its own term is committed.
+    ServesBeforeItsTerm,
+    /// Raft: a leader answers gets without asking whether it still leads.
+    ServesUnheard,
     /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign. Raft: a replica votes for
     /// whoever has one that is as long as its own.
     PicksLongestLog,

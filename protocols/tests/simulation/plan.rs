@@ -3,6 +3,7 @@
 use synod_protocols::paxos_commit::PaxosCommit;
 use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Service, Unit};
 use synod_protocols::quorum::{Quorum, votes::Votes};
+use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
 
 use crate::mutation::Mutation;
@@ -45,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) keys: u64,
     /// Keys are accounts: transactions open them, move money, and audit.
     pub(crate) is_bank: bool,
+    /// Whether clients mostly get, and ask whomever for that.
+    pub(crate) roaming: bool,
     /// How long clients wait for an answer at first.
     pub(crate) patience_ns: u64,
     pub(crate) loss_percent: u64,
@@ -53,6 +56,12 @@ pub(crate) struct Plan {
     /// How late the second of two copies may be, if later than that.
     pub(crate) straggler_ns_max: u64,
     pub(crate) disk_ns_max: u64,
+    /// How much slower than real time one clock runs, and the others faster, in parts of a million.
+    pub(crate) drift_ppm: u64,
+    /// How many writes to a disk a crash cuts short, after which the replica comes back at once.
+    pub(crate) cut_percent: u64,
+    /// Zab: whether its oracle names another replica in each round, whatever that has, until all heals.
+    pub(crate) any_oracle: bool,
     pub(crate) faults: Faults,
     pub(crate) faults_every_ns: u64,
     /// How often an administrator changes who leads or who votes; 0 for never.
@@ -82,12 +91,16 @@ impl Plan {
             operations: random.pick(&[8, 8, 12, 20]),
             keys: random.between(1, 4),
             is_bank: false,
+            roaming: false,
             patience_ns: 8 * MILLISECOND,
             loss_percent: random.pick(&[0, 0, 2, 10, 25]),
             twice_percent: random.pick(&[0, 5, 20]),
             network_ns_max: random.pick(&[50 * MICROSECOND, 300 * MICROSECOND, 2 * MILLISECOND]),
             straggler_ns_max: 0,
             disk_ns_max: random.pick(&[10 * MICROSECOND, 300 * MICROSECOND, 3 * MILLISECOND]),
+            drift_ppm: 0,
+            cut_percent: 0,
+            any_oracle: false,
             faults: Faults::Mixed,
             faults_every_ns: random.pick(&[MILLISECOND, 3 * MILLISECOND, 10 * MILLISECOND]),
             faults_ns: random.between(5, 80) * MILLISECOND,
@@ -226,6 +239,44 @@ impl Plan {
     pub(crate) fn split(self, replicas: usize) -> Self {
         let changes_every_ns = MILLISECOND / 10;
         Self { changes_every_ns, transfers_percent: 0, ..self.isolating(replicas) }
+    }
+
+    /// Raft: gets are answered after a round of heartbeats, by leaders that are cut off and do not resign.
+    /// Heartbeats are so rare that followers know late what is committed.
+    pub(crate) fn reading_apart(self) -> Self {
+        let mut plan = Self {
+            clients: 8,
+            operations: 40,
+            keys: 4,
+            roaming: true,
+            faults_every_ns: 10 * MILLISECOND,
+            faults_ns: 300 * MILLISECOND,
+            changes_every_ns: 0,
+            ..self.isolating(3).reading_by::<Raft>(1)
+        };
+        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
+            match parameter.name {
+                "heartbeat" => *place = 4 * MILLISECOND,
+                "election_timeout" => *place = 10 * MILLISECOND,
+                "check_quorum" => *place = 0,
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// Raft: gets are answered under a lease, and one clock is as slow, the others as fast as it was told.
+    pub(crate) fn drifting(self) -> Self {
+        let mut plan = self.reading_by::<Raft>(2);
+        plan.drift_ppm = 100_000;
+        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
+            match parameter.name {
+                "election_timeout" => *place = 20 * MILLISECOND,
+                "clock_drift" => *place = plan.drift_ppm,
+                _ => {}
+            }
+        }
+        plan
     }
 
     /// Changes as often as can be, if there is anybody to hand over to.

@@ -170,6 +170,40 @@ fn zab_survives_its_faults() {
 }
 
 #[test]
+fn leases_of_raft_survive_clocks_that_drift() {
+    campaign_with::<Raft>(300, |seed| Plan::draw::<Raft>(seed).drifting());
+}
+
+#[test]
+fn raft_answers_gets_of_clients_that_roam() {
+    campaign_with::<Raft>(20, |seed| Plan::draw::<Raft>(seed).reading_apart());
+}
+
+#[test]
+fn zab_survives_an_oracle_that_names_anybody() {
+    let misled = |seed| Plan { any_oracle: true, ..Plan::draw::<Zab>(seed) };
+    campaign_with::<Zab>(500, misled);
+}
+
+#[test]
+fn writes_that_power_cuts_end_are_no_loss() {
+    campaign_with::<Unreplicated>(100, cutting_power::<Unreplicated>);
+    campaign_with::<Abd>(100, cutting_power::<Abd>);
+    campaign_with::<Quorum>(100, cutting_power::<Quorum>);
+    campaign_with::<TwoPhaseCommit>(200, cutting_power::<TwoPhaseCommit>);
+    campaign_with::<PaxosCommit>(200, cutting_power::<PaxosCommit>);
+    campaign_with::<MultiPaxos>(200, cutting_power::<MultiPaxos>);
+    campaign_with::<Paxos>(200, cutting_power::<Paxos>);
+    campaign_with::<Raft>(200, cutting_power::<Raft>);
+    campaign_with::<Viewstamped>(200, cutting_power::<Viewstamped>);
+    campaign_with::<Zab>(200, cutting_power::<Zab>);
+}
+
+fn cutting_power<P: Protocol>(seed: u64) -> Plan {
+    Plan { cut_percent: 30, ..Plan::draw::<P>(seed) }
+}
+
+#[test]
 fn replicas_get_back_what_was_on_a_lost_disk() {
     campaign_with::<MultiPaxos>(200, |seed| Plan::draw::<MultiPaxos>(seed).losing::<MultiPaxos>());
     campaign_with::<Raft>(200, |seed| Plan::draw::<Raft>(seed).losing::<Raft>());

@@ -12,6 +12,7 @@ use crate::arena::{Arena, Bytes};
 use crate::bank;
 use crate::disk::{Disk, Logged};
 use crate::misreading::Mail;
+use crate::misreading::reads::AskedFor;
 use crate::mutation::Mutation;
 use crate::random::Random;
 use crate::store::{Outcome, Store, Value};
@@ -64,6 +65,8 @@ pub(crate) struct Life<P> {
     reading: VecDeque<Vec<u8>>,
     /// How often an answer came: for those who count answers instead of replicas.
     pub(crate) counted: BTreeMap<(ReplicaId, Vec<u8>), usize>,
+    /// Gets that a broken leader answers by itself.
+    pub(crate) asked_for: Vec<AskedFor>,
 }
 
 #[derive(Debug)]
@@ -77,10 +80,16 @@ pub(crate) struct Replica<P> {
     pub(crate) whole_at: Option<u64>,
     pub(crate) random: Random,
     pub(crate) mutation: Option<Mutation>,
-    /// How far its clock is ahead.
+    /// Zab: whether its oracle names whomever.
+    pub(crate) any_oracle: bool,
+    /// How far its clock was ahead in the beginning, and how far it runs in a million nanoseconds.
     pub(crate) clock_ahead_ns: u64,
+    pub(crate) clock_rate: u64,
     pub(crate) batch_commands_max: usize,
 }
+
+/// The rate of a right clock.
+pub(crate) const CLOCK_RATE: u64 = 1_000_000;
 
 /// Commands that wait for room at most; the rest is dropped, as an overloaded server would.
 const WAITING_MAX: usize = 32;
@@ -97,6 +106,7 @@ impl<P: Protocol> Replica<P> {
             waiting: VecDeque::new(),
             reading: VecDeque::new(),
             counted: BTreeMap::new(),
+            asked_for: Vec::new(),
         };
         for Logged { record, payload } in self.disk.log().clone() {
             if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
@@ -154,7 +164,14 @@ impl<P: Protocol> Replica<P> {
     /// The moment of the next timeout, on the cluster's clock.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let deadline = self.life.as_ref()?.protocol.deadline();
-        (deadline < Time::NEVER).then(|| deadline.0.saturating_sub(self.clock_ahead_ns))
+        let passed_ns = deadline.0.saturating_sub(self.clock_ahead_ns);
+        (deadline < Time::NEVER)
+            .then(|| passed_ns.saturating_mul(CLOCK_RATE).div_ceil(self.clock_rate))
+    }
+
+    /// What its clock shows.
+    pub(crate) const fn clock(&self, now: u64) -> u64 {
+        self.clock_ahead_ns + now * self.clock_rate / CLOCK_RATE
     }
 
     pub(crate) fn step(&mut self, input: Input<P::Message>, now: u64, output: &mut Output) {
@@ -182,6 +199,9 @@ impl<P: Protocol> Replica<P> {
                 {
                     output.restarts = true;
                     return;
+                }
+                if self.mutation == Some(Mutation::ServesBeforeItsTerm) {
+                    self.serve_confirmed(&mail, output);
                 }
                 for mail in self.misread(mail, &mut output.packets) {
                     self.take_in(mail, now, output);
@@ -216,21 +236,10 @@ impl<P: Protocol> Replica<P> {
 
     /// Takes in one command of a client.
     pub(crate) fn request(&mut self, command: Vec<u8>, now: u64, output: &mut Output) {
-        let Some(life) = self.life.as_mut() else { return };
-        let is_observer = self.config.id.index() >= self.config.replicas - self.config.observers;
-        let serves_at_once = match self.mutation {
-            Some(Mutation::ReadsLocally) => true,
-            Some(Mutation::ObserversServeAtOnce) => is_observer,
-            _ => false,
-        };
-        if serves_at_once
-            && let Some(get) = Commands::new(&command).next().filter(|get| get.op == Op::Get)
-        {
-            let outcome = life.store.read(get.key, P::SERVICE);
-            let (session, sequence) = (get.session, get.sequence);
-            output.answers.push(Answer { session, sequence, outcome, tag: Tag::ZERO });
+        if self.serves_by_itself(&command, now, output) {
             return;
         }
+        let Some(life) = self.life.as_mut() else { return };
         let reads_apart = P::reads(&self.config.parameters) != Reads::Ordered;
         let is_get = Commands::new(&command).next().is_some_and(|command| command.op == Op::Get);
         let queue = if reads_apart && is_get { &mut life.reading } else { &mut life.waiting };
@@ -295,7 +304,7 @@ impl<P: Protocol> Replica<P> {
         now: u64,
         output: &'a mut Output,
     ) -> Turn<'a> {
-        let now = Time(now + self.clock_ahead_ns);
+        let now = Time(self.clock(now));
         let Self { disk, random, mutation, .. } = self;
         let mutation = *mutation;
         Turn { now, arena, store, held, disk, random, mutation, output, replaying: false }

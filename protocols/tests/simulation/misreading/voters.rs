@@ -67,7 +67,7 @@ impl<P: Protocol> Replica<P> {
     }
 
     /// Whether an entry of the present term is committed, as far as this replica knows.
-    fn has_committed_in_its_term(&self) -> bool {
+    pub(super) fn has_committed_in_its_term(&self) -> bool {
         let applied = self.life.as_ref().map(|life| life.store.applied);
         let last = applied.and_then(|applied| Log::of(&self.disk).term_before(applied));
         last == Some(current_term(&self.disk))
@@ -144,7 +144,7 @@ impl<P: Protocol> Replica<P> {
         })
     }
 
-    fn everyone(&self) -> Replicas {
+    pub(super) fn everyone(&self) -> Replicas {
         Replicas::first(self.config.replicas)
     }
 }
