@@ -49,6 +49,10 @@ use crate::registry::promise_of;
 /// After everything has healed clients get answers within this, unless the plan is slowed down.
 const PROGRESS_NS_MAX: u64 = 30_000_000_000;
 
+/// How much longer for each replica that stands still: clients ask one after the other, and wait longer
+/// each time.
+const FROZEN_NS: u64 = 15_000_000_000;
+
 /// How long until an administrator asks again, unless the plan is slowed down.
 const ASK_AGAIN_NS: u64 = 1_000_000_000;
 
@@ -176,10 +180,10 @@ fn live<P: Protocol>(world: &mut World<P>, plan: &Plan) -> Result<u64, Failure> 
     let_all_vote(world, plan)?;
     let frozen = choose_frozen::<P>(plan);
     world.freeze(&frozen);
-    progress(world, plan, "after all faults were healed")?;
+    progress(world, plan, frozen.len(), "after all faults were healed")?;
     let recovery_ns = world.now - healed_at;
     world.thaw(&frozen);
-    progress(world, plan, "with all replicas")?;
+    progress(world, plan, 0, "with all replicas")?;
     world.stop_load();
     let end = world.now + plan.slowness * SETTLE_NS_MAX;
     if !world.run_until(end, World::is_settled) {
@@ -223,9 +227,14 @@ fn recovered<P: Protocol>(world: &World<P>) -> Result<(), Failure> {
     }
 }
 
-fn progress<P: Protocol>(world: &mut World<P>, plan: &Plan, when: &str) -> Result<(), Failure> {
+fn progress<P: Protocol>(
+    world: &mut World<P>,
+    plan: &Plan,
+    frozen: usize,
+    when: &str,
+) -> Result<(), Failure> {
     let wanted = world.completed() + PROGRESS_OPERATIONS;
-    let end = world.now + plan.slowness * PROGRESS_NS_MAX;
+    let end = world.now + plan.slowness * (PROGRESS_NS_MAX + frozen as u64 * FROZEN_NS);
     if world.run_until(end, |world| world.completed() >= wanted) {
         return Ok(());
     }

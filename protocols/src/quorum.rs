@@ -25,9 +25,11 @@
 //!
 //! What the papers leave open or have and this has not: transactions and locks (Gifford), vector
 //! clocks with values that clients merge, Merkle trees, and gossip about who is there (Dynamo): here a
-//! replica is there if it answers within `retry`. A replica that missed a write gets it by a read repair,
-//! a write back, a hint or the next write of the key. A hint is lost with the disk of who keeps it, and a
-//! replica that lost its own may miss what is handed from one to another while it asks them.
+//! replica is there if it answers within `retry`. One that did not is asked on and on, but others stand
+//! in for it at once until it is heard again (section 4.8.3). A replica that missed a write gets it by a
+//! read repair, a write back, a hint or the next write of the key. A hint is lost with the disk of who
+//! keeps it, and a replica that lost its own may miss what is handed from one to another while it asks
+//! them.
 //! How a coordinator that restarts makes its tags, and how a replica that lost its disk gets its
 //! registers back, is in `registers/coordinator.rs`; a write that needs the votes of one replica
 //! alone is lost with its disk.
@@ -188,6 +190,8 @@ pub struct Quorum {
     /// Rounds of gets, and of writes, for which clients wait.
     gets_open: usize,
     writes_open: usize,
+    /// Sloppy: who did not answer in time, and was not heard since.
+    absent: Replicas,
     /// When to ask again for registers that were lost.
     recover_at: Time,
     scratch: Vec<u8>,
@@ -308,6 +312,7 @@ impl Protocol for Quorum {
             hints: Hints::new(retry_ns),
             gets_open: 0,
             writes_open: 0,
+            absent: Replicas::NONE,
             recover_at: Time::NEVER,
             scratch: Vec::with_capacity(SCRATCH_BYTES),
         }
@@ -441,6 +446,7 @@ impl Quorum {
         payload: Payload,
         cx: &mut C,
     ) {
+        self.absent = self.absent.without(Replicas::only(from));
         match message {
             // What it acknowledged and what it knew is lost: it must not be counted.
             Message::Read { .. }
@@ -562,7 +568,22 @@ impl Quorum {
         self.rounds[place].participants = self.holders(batch, cx);
         self.gets_open += usize::from(phase.is_get());
         self.writes_open += usize::from(phase.is_write());
+        self.ask(place, cx);
+    }
+
+    /// Asks whom a round concerns; with sloppy quorums others, too, where some of them are absent.
+    fn ask<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
+        let everyone = self.everyone;
+        let round = &mut self.rounds[place];
+        let takes_answers = round.phase.is_some_and(Phase::takes_answers);
+        let misses_some = !round.participants.and(self.absent).is_empty();
+        if misses_some && takes_answers {
+            round.participants = everyone;
+        }
         self.rounds.ask(place, Phase::message, cx);
+        if misses_some && !takes_answers {
+            self.offer_hints(place, cx);
+        }
     }
 
     fn on_read_answer<C: Context<Self>>(
@@ -617,7 +638,7 @@ impl Quorum {
         round.question = cx.store(&self.scratch);
         round.phase = Some(if is_get { Phase::WriteBack } else { Phase::Write });
         round.answered = Replicas::NONE;
-        self.rounds.ask(place, Phase::message, cx);
+        self.ask(place, cx);
     }
 
     /// Answers gets with the newest of what a read quorum told, or gathers that to write it back.
@@ -728,14 +749,16 @@ impl Quorum {
             match self.rounds.overdue(place, cx.now()) {
                 None => {}
                 Some(Phase::Repair) => self.repair(place, cx),
-                Some(phase) => {
-                    if self.sloppy && phase.takes_answers() {
-                        self.rounds[place].participants = self.everyone;
+                Some(_) => {
+                    if self.sloppy {
+                        let round = &self.rounds[place];
+                        let silent = round.participants.without(round.answered).iter();
+                        let unwilling = round.offered.without(round.stand_ins).iter();
+                        for replica in silent.chain(unwilling) {
+                            self.absent.insert(replica);
+                        }
                     }
-                    self.rounds.ask(place, Phase::message, cx);
-                    if self.sloppy && phase.takes_acks() {
-                        self.offer_hints(place, cx);
-                    }
+                    self.ask(place, cx);
                 }
             }
         }

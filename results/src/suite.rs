@@ -82,12 +82,16 @@ impl Suite {
         pairs.map(|(axis, &at)| (axis.path.as_str(), axis.values[at].as_str()))
     }
 
-    /// What is special about a point in a few words: `window 8, rate 5k`. Empty where there is only one.
+    /// What is special about a point in a few words: `natural, rate 5k`. Empty where there is only one.
     #[must_use]
     pub fn name(&self, point: usize) -> String {
         let varies = |number: usize| self.axes[number].values.len() > 1;
         let settings = self.settings(point).enumerate().filter(|&(number, _)| varies(number));
-        let words = settings.map(|(_, (path, value))| format!("{} {value}", last_part(path)));
+        let words = settings.map(|(_, (path, value))| match path {
+            // Cases have names of their own.
+            "case" => value.to_owned(),
+            path => format!("{} {value}", last_part(path)),
+        });
         words.collect::<Vec<_>>().join(", ")
     }
 

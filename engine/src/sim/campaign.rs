@@ -340,8 +340,9 @@ mod tests {
         [3706, 4229, 7796, 8412, 10_788, 18_889, 11_889, 17_429, 17_672, 7998];
 
     /// A get wrote back that its key had never been written; twice a coordinator asked one after the
-    /// other of those that were not there to stand in, and itself last.
-    const ONCE_FAILED_QUORUM: [u64; 5] = [86, 89, 107, 7171, 7275];
+    /// other of those that were not there to stand in, and itself last; twice one asked them anew for each
+    /// write; and clients had not found the only replica that was left.
+    const ONCE_FAILED_QUORUM: [u64; 8] = [86, 89, 107, 7171, 7275, 1477, 14_570, 6841];
 
     /// A primary that had got a snapshot did not have the entries below it which a witness needed; and a
     /// replica that had lost its disk got three entries for each heartbeat, for which its log had room.

@@ -12,25 +12,33 @@ const RECORD_BYTES: usize = 64 << 10;
 
 // The coordinator of a write.
 impl Quorum {
-    /// Asks as many others as there are to take a write, each in the place of one replica that has
-    /// not answered. This one, which is there for certain, comes first; of the rest, who does not
-    /// answer either has another place the next time.
+    /// Asks as many others as there are to take a write, each in the place of one replica that is absent.
+    /// This one, which is there for certain, comes first, and who is absent as well comes last; of the
+    /// rest, who does not answer either has another place the next time.
     pub(super) fn offer_hints<C: Context<Self>>(&mut self, place: usize, cx: &mut C) {
         let round = &self.rounds[place];
         let (name, question, stand_ins) = (round.name(), round.question, round.stand_ins);
-        let silent = round.participants.without(round.answered);
+        let absent = self.absent;
+        let missing = round.participants.without(round.answered).and(absent);
         let attempt = cx.now().since(round.begun_at()) / self.retry_ns;
         let list = self.list_of_batch(round.batch, cx);
         let free = self.ring.fallbacks(list).filter(|&other| !stand_ins.contains(other));
         let own = free.clone().filter(|&other| other == self.id);
         let others = free.filter(|&other| other != self.id);
-        let count = others.clone().count();
-        let attempt = usize::try_from(attempt % count.max(1) as u64).expect("replicas are few");
-        let turned = others.cycle().skip(attempt).take(count);
-        for (meant_for, other) in silent.iter().zip(own.chain(turned)) {
+        let turned = |is_absent: bool| {
+            let such = others.clone().filter(move |&other| absent.contains(other) == is_absent);
+            let count = such.clone().count();
+            let attempt = usize::try_from(attempt % count.max(1) as u64).expect("replicas are few");
+            such.cycle().skip(attempt).take(count)
+        };
+        let takers = own.chain(turned(false)).chain(turned(true));
+        let mut offered = Replicas::NONE;
+        for (meant_for, other) in missing.iter().zip(takers) {
             // A question promises nothing.
             cx.send_now(other, Message::HintedWrite { round: name, meant_for }, question);
+            offered.insert(other);
         }
+        self.rounds[place].offered = offered;
     }
 
     /// Another replica has taken a write in the place of one that holds its keys. It stands in for one

@@ -31,6 +31,8 @@ pub struct Round<K> {
     pub answered: Replicas,
     /// Who has taken a write in the place of one of those.
     pub stand_ins: Replicas,
+    /// Who was asked to last.
+    pub offered: Replicas,
     /// The answers to a query, by replica.
     pub answers: [Payload; REPLICAS_MAX],
     begun_at: Time,
@@ -46,6 +48,7 @@ impl<K> Round<K> {
         participants: Replicas::NONE,
         answered: Replicas::NONE,
         stand_ins: Replicas::NONE,
+        offered: Replicas::NONE,
         answers: [Payload::EMPTY; REPLICAS_MAX],
         begun_at: Time(0),
         asked_at: Time(0),
