@@ -38,6 +38,14 @@ const REFUSED_NS: u64 = 1_000_000;
 /// How often this doubles.
 const REFUSED_DOUBLINGS_MAX: u8 = 7;
 
+/// How long a client waits that was refused so many times before, between half of that time and all of it:
+/// transactions that stopped each other would do so for ever if they came back together.
+fn refused_ns(index: u32, times: u8) -> u64 {
+    let half_ns = (REFUSED_NS << times.min(REFUSED_DOUBLINGS_MAX)) / 2;
+    let mixed = (u64::from(index) << 8 | u64::from(times)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    half_ns + (mixed >> 32) % half_ns
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Client {
     outstanding: bool,
@@ -499,7 +507,7 @@ impl Clients {
         self.forget_sample(index);
         let client = &mut self.clients[index as usize];
         client.is_sent = false;
-        client.repeat_at = now + (REFUSED_NS << client.refusals.min(REFUSED_DOUBLINGS_MAX));
+        client.repeat_at = now + refused_ns(index, client.refusals);
         client.refusals = client.refusals.saturating_add(1);
     }
 

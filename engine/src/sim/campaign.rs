@@ -354,8 +354,9 @@ mod tests {
     /// Ballots that piled up on slow disks, and clients that gave up before such disks had answered.
     const ONCE_FAILED_PAXOS_COMMIT: [u64; 3] = [205, 5_000_045, 5_000_128];
 
-    /// Clients of transactions that gave up before slow disks had answered.
-    const ONCE_FAILED_TWO_PHASE_COMMIT: [u64; 1] = [125];
+    /// Clients of transactions that gave up before slow disks had answered; and twice those that stopped
+    /// each other and came back together for ever.
+    const ONCE_FAILED_TWO_PHASE_COMMIT: [u64; 3] = [125, 2559, 10_334];
 
     fn assert_pass<P: Protocol>(seeds: &[u64]) {
         for &seed in seeds {
