@@ -163,8 +163,17 @@ impl<P: Protocol> Replica<P> {
         paxos_commit::prepared_without_locks(mail, &vote, managers, &self.config)
     }
 
+    /// Who has sent all its registers when one has.
+    pub(crate) fn senders_of_registers(&self, one: ReplicaId) -> Replicas {
+        if self.mutation == Some(Mutation::TakesOneForAll) {
+            self.everyone().without(Replicas::only(self.config.id))
+        } else {
+            Replicas::only(one)
+        }
+    }
+
     /// Whether it has lost its disk, and not got back what it promised.
-    fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.life.as_ref().is_some_and(|life| !life.protocol.is_whole())
     }
 

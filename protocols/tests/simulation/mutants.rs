@@ -520,6 +520,10 @@ const VIEWSTAMPED_OF_PROMISES: &[Row] =
 const VIEWSTAMPED_OF_LOSSES: &[Row] =
     &[("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT)];
 
+/// The same of registers.
+const REGISTERS_OF_LOSSES: &[Row] =
+    &[("takes one's registers for all", Mutation::TakesOneForAll, HISTORY)];
+
 /// What only leaders bring about that are cut off as they begin, with transactions that nobody else has.
 const ZAB_OF_ISOLATION: &[Row] = &[
     ("counts each initial history twice", Mutation::CountsTwice(6), AGREEMENT),
@@ -609,7 +613,11 @@ fn mutants() -> Vec<Mutant> {
     let reading = |seed| Plan::draw::<Zab>(seed).observed::<Zab>(100).reading_by::<Zab>(2);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_READING_OBSERVERS, reading));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
+    let losing = |seed| Plan::draw::<Abd>(seed).losing::<Abd>();
+    mutants.extend(mutants_with::<Abd>("abd", REGISTERS_OF_LOSSES, losing));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    let losing = |seed| Plan::draw::<Quorum>(seed).losing::<Quorum>();
+    mutants.extend(mutants_with::<Quorum>("quorum", REGISTERS_OF_LOSSES, losing));
     let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();
     mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));

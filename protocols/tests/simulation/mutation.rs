@@ -158,6 +158,8 @@ pub(crate) enum Mutation {
     IgnoresWriteBacks,
     /// ABD: a replica stores whatever comes, also below the tag that it has.
     StoresOlderTags,
+    /// ABD, quorum: a replica that has lost its disk takes the registers of one other for those of all.
+    TakesOneForAll,
     /// ABD: a writer chooses its tag without a look at those of others.
     WritesWithoutTags,
     /// ABD: tags do not name their writer.

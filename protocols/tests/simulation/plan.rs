@@ -200,11 +200,15 @@ impl Plan {
         plan.with_majorities::<P>()
     }
 
-    /// What one replica alone decides is lost with its disk.
+    /// What one replica alone decides is lost with its disk. Read repair would hide what is lost with others.
     fn with_majorities<P: Protocol>(mut self) -> Self {
         for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
-            if ["phase1_quorum", "phase2_quorum"].contains(&parameter.name) {
-                *place = self.replicas as u64 / 2 + 1;
+            match parameter.name {
+                "phase1_quorum" | "phase2_quorum" => *place = self.replicas as u64 / 2 + 1,
+                // For these 0 is a majority, and a vote for each.
+                "read_quorum" | "write_quorum" | "votes" | "read_repair" => *place = 0,
+                "query" => *place = 1,
+                _ => {}
             }
         }
         self
