@@ -516,11 +516,13 @@ const RAFT_OF_FOUR: &[Row] =
 const VIEWSTAMPED_OF_PROMISES: &[Row] =
     &[("moves to a view before the disk", Mutation::SendsKindEarly(5), ANY)];
 
-/// What only replicas bring about that have lost their disks.
-const VIEWSTAMPED_OF_LOSSES: &[Row] =
-    &[("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT)];
+/// What only a replica brings about that has lost its disk, and that all others need.
+const VIEWSTAMPED_OF_LOSSES: &[Row] = &[
+    ("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT),
+    ("takes one's answer for all", Mutation::TakesOneForAll, AGREEMENT),
+];
 
-/// The same of registers.
+/// What only replicas for registers bring about that have lost their disks.
 const REGISTERS_OF_LOSSES: &[Row] =
     &[("takes one's registers for all", Mutation::TakesOneForAll, HISTORY)];
 
@@ -588,8 +590,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Viewstamped>("viewstamped", of_witnesses, witnessed));
     let flapping = |seed| Plan::draw::<Viewstamped>(seed * 8 + 3);
     mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_PROMISES, flapping));
-    let losing = |seed| Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>();
-    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_LOSSES, losing));
+    let forgetting = |seed| Plan::draw::<Viewstamped>(seed).forgetting();
+    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_LOSSES, forgetting));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let isolating = |seed| {
         let (faults_ns, operations, keys) = (1_000 * MILLISECOND, 200, 40);

@@ -158,7 +158,8 @@ pub(crate) enum Mutation {
     IgnoresWriteBacks,
     /// ABD: a replica stores whatever comes, also below the tag that it has.
     StoresOlderTags,
-    /// ABD, quorum: a replica that has lost its disk takes the registers of one other for those of all.
+    /// ABD, quorum, Viewstamped: a replica that has lost its disk takes what one other tells it for what
+    /// all others do.
     TakesOneForAll,
     /// ABD: a writer chooses its tag without a look at those of others.
     WritesWithoutTags,

@@ -5,6 +5,7 @@ use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Service, Unit}
 use synod_protocols::quorum::{Quorum, votes::Votes};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
+use synod_protocols::viewstamped::Viewstamped;
 
 use crate::mutation::Mutation;
 use crate::random::Random;
@@ -28,6 +29,8 @@ pub(crate) enum Faults {
     Isolation,
     /// As with partitions, and now and then a replica loses its disk, one at a time.
     Losses,
+    /// Replica 1 hears the first and the last of three by turns, and may lose its disk as it turns.
+    Forgetting,
 }
 
 /// Everything that is drawn before the first step.
@@ -198,6 +201,18 @@ impl Plan {
             ..self.crowded::<P>(random.pick(&[3, 3, 5]), random)
         };
         plan.with_majorities::<P>()
+    }
+
+    /// Viewstamped: the same, of the one replica that two others need. It stays with either until a view
+    /// has begun, and is back before the primary of the view before stands down.
+    pub(crate) fn forgetting(self) -> Self {
+        Self {
+            replicas: 3,
+            loss_percent: 0,
+            faults: Faults::Forgetting,
+            faults_every_ns: 8 * MILLISECOND,
+            ..self.losing::<Viewstamped>()
+        }
     }
 
     /// What one replica alone decides is lost with its disk. Read repair would hide what is lost with others.

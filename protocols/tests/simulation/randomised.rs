@@ -210,6 +210,7 @@ fn replicas_get_back_what_was_on_a_lost_disk() {
     campaign_with::<Viewstamped>(200, |seed| {
         Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>()
     });
+    campaign_with::<Viewstamped>(200, |seed| Plan::draw::<Viewstamped>(seed).forgetting());
     campaign_with::<Abd>(200, |seed| Plan::draw::<Abd>(seed).losing::<Abd>());
     campaign_with::<Quorum>(200, |seed| Plan::draw::<Quorum>(seed).losing::<Quorum>());
 }

@@ -234,7 +234,7 @@ impl<P: Protocol> Replica<P> {
         let life = self.life.as_mut().expect("only who lives is lost");
         life.store.merge(registers);
         self.disk.install(&life.store);
-        for from in self.senders_of_registers(from).iter() {
+        for from in self.senders(from).iter() {
             self.step(Input::Installed { from, applied }, now, output);
         }
     }
