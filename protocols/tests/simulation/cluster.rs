@@ -137,7 +137,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
-        break_quorums(&mut plan);
+        break_assumptions(&mut plan);
         let slow = Random::new(plan.seed ^ 0xd21f).below(plan.replicas as u64);
         let mut random = Random::new(plan.seed ^ 0x5eed);
         let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
@@ -682,13 +682,15 @@ impl<P: Protocol> Cluster<P> {
     }
 }
 
-/// Makes the quorums of Multi-Paxos too small, if that is what is broken.
-fn break_quorums(plan: &mut Plan) {
+/// Makes the quorums of Multi-Paxos too small, or clocks unlike what Raft was told, if that is what is
+/// broken.
+fn break_assumptions(plan: &mut Plan) {
     let [_, _, phase1, phase2, ..] = &mut plan.parameters;
     match plan.mutation {
         Some(Mutation::QuorumsOfOne) => (*phase1, *phase2) = (1, 1),
         Some(Mutation::SmallPhase1Quorums) => *phase1 = (*phase1 - 1).max(1),
         Some(Mutation::SmallPhase2Quorums) => *phase2 = (*phase2 - 1).max(1),
+        Some(Mutation::ClocksRunApart) => plan.drift_ppm *= 9,
         _ => {}
     }
 }

@@ -552,6 +552,10 @@ const RAFT_OF_READS: &[Row] =
 const RAFT_OF_FIRST_READS: &[Row] =
     &[("answers before its term's first entry", Mutation::ServesBeforeItsTerm, HISTORY)];
 
+/// What only leases bring about of leaders that are cut off.
+const RAFT_OF_LEASES: &[Row] =
+    &[("clocks run further apart than they may", Mutation::ClocksRunApart, HISTORY)];
+
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
     ("follows an old leader", Mutation::FollowsOldLeaders, ANY),
@@ -655,6 +659,8 @@ fn mutants_of_raft() -> Vec<Mutant> {
     let reading =
         |seed| Plan { disk_ns_max: 3 * MILLISECOND, ..Plan::draw::<Raft>(seed).reading_apart() };
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FIRST_READS, reading));
+    let drifting = |seed| Plan::draw::<Raft>(seed).drifting_apart();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_LEASES, drifting));
     let split = |seed| Plan::draw::<Raft>(seed).split(3);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
     let split = |seed| Plan::draw::<Raft>(seed).split(4);

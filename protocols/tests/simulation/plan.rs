@@ -298,6 +298,28 @@ impl Plan {
         plan
     }
 
+    /// Raft: the same, with leaders that are cut off and clients that roam. Who has the slow clock is too
+    /// late to be elected by itself, but is asked to lead.
+    pub(crate) fn drifting_apart(self) -> Self {
+        let mut plan = Self {
+            operations: 200,
+            keys: 20,
+            changes_every_ns: 30 * MILLISECOND,
+            transfers_percent: 100,
+            faults_every_ns: 20 * MILLISECOND,
+            faults_ns: 600 * MILLISECOND,
+            ..self.reading_apart().drifting()
+        };
+        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
+            match parameter.name {
+                "heartbeat" => *place = MILLISECOND,
+                "election_timeout" => *place = 40 * MILLISECOND,
+                _ => {}
+            }
+        }
+        plan
+    }
+
     /// Changes as often as can be, if there is anybody to hand over to.
     pub(crate) fn changing_often(mut self) -> Self {
         let random = &mut Random::new(self.seed ^ 0x0f7e);

@@ -172,6 +172,7 @@ fn zab_survives_its_faults() {
 #[test]
 fn leases_of_raft_survive_clocks_that_drift() {
     campaign_with::<Raft>(300, |seed| Plan::draw::<Raft>(seed).drifting());
+    campaign_with::<Raft>(20, |seed| Plan::draw::<Raft>(seed).drifting_apart());
 }
 
 #[test]
