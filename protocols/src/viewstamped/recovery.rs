@@ -8,8 +8,9 @@
 //! may have sent a `DoViewChange` for a later view to somebody who has not answered, and would then
 //! acknowledge batches that the view which began with it does not have (Michael et al., DISC 2017).
 //! Here it waits for **all** others. What it promised somebody, that one has heard or never will:
-//! bytes that an earlier life sent are gone, since a connection is made anew by each life and ends
-//! the one before. Who has heard a `DoViewChange` has moved to its view, on disk. So no promise of
+//! bytes that an earlier life sent, or was sent, are gone, since a connection is made anew by each life
+//! and ends the one before. (A `StartView` that was sent before the loss may name less of a log than was
+//! acknowledged since.) Who has heard a `DoViewChange` has moved to its view, on disk. So no promise of
 //! this replica that counts is above the latest view, and the primary of that view, while it leads,
 //! has all that any earlier one can have committed with the help of this replica.
 //!

@@ -137,7 +137,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
-        break_quorums(&mut plan);
+        break_assumptions(&mut plan);
         let slow = Random::new(plan.seed ^ 0xd21f).below(plan.replicas as u64);
         let mut random = Random::new(plan.seed ^ 0x5eed);
         let ids = (0..u8::try_from(plan.replicas).expect("a few")).map(ReplicaId);
@@ -329,7 +329,7 @@ impl<P: Protocol> Cluster<P> {
     /// Whether it is noticed what servers of Raft do wrong, or only what comes of it. What lay on a disk
     /// that is lost cannot be counted any more.
     fn judges_elections(&self) -> bool {
-        let is_counted = self.plan.faults != Faults::Losses
+        let is_counted = !matches!(self.plan.faults, Faults::Losses | Faults::Forgetting)
             && !self.plan.mutation.is_some_and(Mutation::breaks_changes);
         P::NAME == Raft::NAME && is_counted
     }
@@ -416,9 +416,16 @@ impl<P: Protocol> Cluster<P> {
             Faults::Partitions => self.divide(),
             Faults::Flapping => self.flap(),
             Faults::Losses => self.lose(),
+            Faults::Forgetting => self.turn(),
             Faults::Isolation => self.isolate_leader(),
         }
-        let pause_ns = self.random.between(MICROSECOND, 2 * self.plan.faults_every_ns);
+        let every_ns = self.plan.faults_every_ns;
+        let (least_ns, most_ns) = if self.plan.faults == Faults::Forgetting {
+            (every_ns, every_ns * 5 / 4)
+        } else {
+            (MICROSECOND, 2 * every_ns)
+        };
+        let pause_ns = self.random.between(least_ns, most_ns);
         self.after(pause_ns, Event::Fault);
     }
 
@@ -536,13 +543,18 @@ impl<P: Protocol> Cluster<P> {
         let mut others = (0..self.replicas.len()).filter(|&other| other != replica);
         if self.random.percent(70) || others.any(|other| self.replicas[other].config.lost) {
             self.divide();
-            return;
+        } else {
+            self.lose_disk(replica);
         }
+    }
+
+    fn lose_disk(&mut self, replica: usize) {
         self.crash(replica);
         self.replicas[replica].lose_disk();
         let id = self.replicas[replica].config.id;
-        // Connections end with the life of who made them.
-        self.events.retain(|_, event| !matches!(event, Event::Packet { from, .. } if *from == id));
+        // Connections end with the lives of those whom they connect.
+        let is_gone = |event: &Event| matches!(event, Event::Packet { from, to, .. } if *from == id || *to == id);
+        self.events.retain(|_, event| !is_gone(event));
         self.start(replica);
     }
 
@@ -551,16 +563,29 @@ impl<P: Protocol> Cluster<P> {
     fn flap(&mut self) {
         let hub = 1.min(self.replicas.len() - 1);
         let friend = self.any_replica();
-        self.links = [[false; REPLICAS_MAX]; REPLICAS_MAX];
-        for other in 0..REPLICAS_MAX {
-            let heard = friend == hub || friend == other;
-            (self.links[other][hub], self.links[hub][other]) = (heard, heard);
-        }
+        self.join(hub, |other| friend == hub || friend == other);
         if self.random.percent(20) {
             self.take_checkpoint(hub);
         } else {
             self.crash(hub);
             self.start(hub);
+        }
+    }
+
+    /// Replica 1 turns to the other of those that need it, and may lose its disk as it does.
+    fn turn(&mut self) {
+        let (hub, friend) = (1, if self.links[0][1] { 2 } else { 0 });
+        self.join(hub, |other| other == friend);
+        if self.random.percent(50) && !self.replicas[hub].config.lost {
+            self.lose_disk(hub);
+        }
+    }
+
+    /// Lets one replica and some others hear each other, and nobody else.
+    fn join(&mut self, hub: usize, hears: impl Fn(usize) -> bool) {
+        self.links = [[false; REPLICAS_MAX]; REPLICAS_MAX];
+        for other in (0..REPLICAS_MAX).filter(|&other| hears(other)) {
+            (self.links[other][hub], self.links[hub][other]) = (true, true);
         }
     }
 
@@ -657,13 +682,15 @@ impl<P: Protocol> Cluster<P> {
     }
 }
 
-/// Makes the quorums of Multi-Paxos too small, if that is what is broken.
-fn break_quorums(plan: &mut Plan) {
+/// Makes the quorums of Multi-Paxos too small, or clocks unlike what Raft was told, if that is what is
+/// broken.
+fn break_assumptions(plan: &mut Plan) {
     let [_, _, phase1, phase2, ..] = &mut plan.parameters;
     match plan.mutation {
         Some(Mutation::QuorumsOfOne) => (*phase1, *phase2) = (1, 1),
         Some(Mutation::SmallPhase1Quorums) => *phase1 = (*phase1 - 1).max(1),
         Some(Mutation::SmallPhase2Quorums) => *phase2 = (*phase2 - 1).max(1),
+        Some(Mutation::ClocksRunApart) => plan.drift_ppm *= 9,
         _ => {}
     }
 }

@@ -81,13 +81,7 @@ impl<P: Protocol> Replica<P> {
             }
             Some(mutation) if P::NAME == "raft" => self.misread_raft(mutation, mail, packets),
             Some(mutation) if P::NAME == "viewstamped" => {
-                let (log, me) = (viewstamped_log(&self.disk), self.config.id);
-                if mutation == Mutation::AcknowledgesWhileLost && self.is_lost() {
-                    packets.extend(acknowledgement(&mail).map(Mail::into_packet));
-                }
-                witnesses::misread(mutation, &mail, &self.config).unwrap_or_else(|| {
-                    vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
-                })
+                self.misread_viewstamped(mutation, mail, applied, packets)
             }
             Some(mutation) if P::NAME == "zab" => {
                 let log = zab_log(&self.disk);
@@ -128,6 +122,26 @@ impl<P: Protocol> Replica<P> {
         }
     }
 
+    fn misread_viewstamped(
+        &self,
+        mutation: Mutation,
+        mail: Mail,
+        applied: Slot,
+        packets: &mut Vec<(ReplicaId, Packet)>,
+    ) -> Vec<Mail> {
+        if mail.message[0] == RECOVERY_RESPONSE {
+            let senders = self.senders(mail.peer);
+            return senders.iter().map(|peer| mail.clone().from(peer)).collect();
+        }
+        if mutation == Mutation::AcknowledgesWhileLost && self.is_lost() {
+            packets.extend(acknowledgement(&mail).map(Mail::into_packet));
+        }
+        let (log, me) = (viewstamped_log(&self.disk), self.config.id);
+        witnesses::misread(mutation, &mail, &self.config).unwrap_or_else(|| {
+            vec![misread_by_viewstamped(mutation, mail, applied, log, me, packets)]
+        })
+    }
+
     fn misread_raft(
         &self,
         mutation: Mutation,
@@ -163,8 +177,17 @@ impl<P: Protocol> Replica<P> {
         paxos_commit::prepared_without_locks(mail, &vote, managers, &self.config)
     }
 
+    /// Of whom a replica that has lost its disk has what it asked for, when one has sent it.
+    pub(crate) fn senders(&self, one: ReplicaId) -> Replicas {
+        if self.mutation == Some(Mutation::TakesOneForAll) {
+            self.everyone().without(Replicas::only(self.config.id))
+        } else {
+            Replicas::only(one)
+        }
+    }
+
     /// Whether it has lost its disk, and not got back what it promised.
-    fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.life.as_ref().is_some_and(|life| !life.protocol.is_whole())
     }
 
@@ -292,6 +315,9 @@ fn acknowledgement(mail: &Mail) -> Option<Mail> {
     let answer = Mail { payload: Bytes::default(), ..mail.clone() };
     Some(answer.saying(&Message::PrepareOk { view, op: op.next() }))
 }
+
+/// How Viewstamped Replication numbers what a replica is told that has lost its disk.
+const RECOVERY_RESPONSE: u8 = 10;
 
 fn misread_by_viewstamped(
     mutation: Mutation,

@@ -516,9 +516,15 @@ const RAFT_OF_FOUR: &[Row] =
 const VIEWSTAMPED_OF_PROMISES: &[Row] =
     &[("moves to a view before the disk", Mutation::SendsKindEarly(5), ANY)];
 
-/// What only replicas bring about that have lost their disks.
-const VIEWSTAMPED_OF_LOSSES: &[Row] =
-    &[("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT)];
+/// What only a replica brings about that has lost its disk, and that all others need.
+const VIEWSTAMPED_OF_LOSSES: &[Row] = &[
+    ("acknowledges while lost", Mutation::AcknowledgesWhileLost, AGREEMENT),
+    ("takes one's answer for all", Mutation::TakesOneForAll, AGREEMENT),
+];
+
+/// What only replicas for registers bring about that have lost their disks.
+const REGISTERS_OF_LOSSES: &[Row] =
+    &[("takes one's registers for all", Mutation::TakesOneForAll, HISTORY)];
 
 /// What only leaders bring about that are cut off as they begin, with transactions that nobody else has.
 const ZAB_OF_ISOLATION: &[Row] = &[
@@ -545,6 +551,10 @@ const RAFT_OF_READS: &[Row] =
 /// The same, where a leader's first entry is long on its way.
 const RAFT_OF_FIRST_READS: &[Row] =
     &[("answers before its term's first entry", Mutation::ServesBeforeItsTerm, HISTORY)];
+
+/// What only leases bring about of leaders that are cut off.
+const RAFT_OF_LEASES: &[Row] =
+    &[("clocks run further apart than they may", Mutation::ClocksRunApart, HISTORY)];
 
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[
@@ -584,8 +594,8 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Viewstamped>("viewstamped", of_witnesses, witnessed));
     let flapping = |seed| Plan::draw::<Viewstamped>(seed * 8 + 3);
     mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_PROMISES, flapping));
-    let losing = |seed| Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>();
-    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_LOSSES, losing));
+    let forgetting = |seed| Plan::draw::<Viewstamped>(seed).forgetting();
+    mutants.extend(mutants_with::<Viewstamped>("viewstamped", VIEWSTAMPED_OF_LOSSES, forgetting));
     mutants.extend(mutants_of::<Zab>("zab", ZAB));
     let isolating = |seed| {
         let (faults_ns, operations, keys) = (1_000 * MILLISECOND, 200, 40);
@@ -609,7 +619,11 @@ fn mutants() -> Vec<Mutant> {
     let reading = |seed| Plan::draw::<Zab>(seed).observed::<Zab>(100).reading_by::<Zab>(2);
     mutants.extend(mutants_with::<Zab>("zab", ZAB_OF_READING_OBSERVERS, reading));
     mutants.extend(mutants_of::<Abd>("abd", ABD));
+    let losing = |seed| Plan::draw::<Abd>(seed).losing::<Abd>();
+    mutants.extend(mutants_with::<Abd>("abd", REGISTERS_OF_LOSSES, losing));
     mutants.extend(mutants_of::<Quorum>("quorum", QUORUM));
+    let losing = |seed| Plan::draw::<Quorum>(seed).losing::<Quorum>();
+    mutants.extend(mutants_with::<Quorum>("quorum", REGISTERS_OF_LOSSES, losing));
     let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();
     mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
     mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
@@ -645,6 +659,8 @@ fn mutants_of_raft() -> Vec<Mutant> {
     let reading =
         |seed| Plan { disk_ns_max: 3 * MILLISECOND, ..Plan::draw::<Raft>(seed).reading_apart() };
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_FIRST_READS, reading));
+    let drifting = |seed| Plan::draw::<Raft>(seed).drifting_apart();
+    mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_LEASES, drifting));
     let split = |seed| Plan::draw::<Raft>(seed).split(3);
     mutants.extend(mutants_with::<Raft>("raft", RAFT_OF_THREE, split));
     let split = |seed| Plan::draw::<Raft>(seed).split(4);

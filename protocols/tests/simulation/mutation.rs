@@ -115,6 +115,8 @@ pub(crate) enum Mutation {
     ServesBeforeItsTerm,
     /// Raft: a leader answers gets without asking whether it still leads.
     ServesUnheard,
+    /// Raft: clocks run nine times as far apart as it was told.
+    ClocksRunApart,
     /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign. Raft: a replica votes for
     /// whoever has one that is as long as its own.
     PicksLongestLog,
@@ -158,6 +160,9 @@ pub(crate) enum Mutation {
     IgnoresWriteBacks,
     /// ABD: a replica stores whatever comes, also below the tag that it has.
     StoresOlderTags,
+    /// ABD, quorum, Viewstamped: a replica that has lost its disk takes what one other tells it for what
+    /// all others do.
+    TakesOneForAll,
     /// ABD: a writer chooses its tag without a look at those of others.
     WritesWithoutTags,
     /// ABD: tags do not name their writer.

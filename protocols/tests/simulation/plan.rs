@@ -5,6 +5,7 @@ use synod_protocols::protocol::{Config, PARAMETERS_MAX, Protocol, Service, Unit}
 use synod_protocols::quorum::{Quorum, votes::Votes};
 use synod_protocols::raft::Raft;
 use synod_protocols::types::ReplicaId;
+use synod_protocols::viewstamped::Viewstamped;
 
 use crate::mutation::Mutation;
 use crate::random::Random;
@@ -28,6 +29,8 @@ pub(crate) enum Faults {
     Isolation,
     /// As with partitions, and now and then a replica loses its disk, one at a time.
     Losses,
+    /// Replica 1 hears the first and the last of three by turns, and may lose its disk as it turns.
+    Forgetting,
 }
 
 /// Everything that is drawn before the first step.
@@ -200,11 +203,27 @@ impl Plan {
         plan.with_majorities::<P>()
     }
 
-    /// What one replica alone decides is lost with its disk.
+    /// Viewstamped: the same, of the one replica that two others need. It stays with either until a view
+    /// has begun, and is back before the primary of the view before stands down.
+    pub(crate) fn forgetting(self) -> Self {
+        Self {
+            replicas: 3,
+            loss_percent: 0,
+            faults: Faults::Forgetting,
+            faults_every_ns: 8 * MILLISECOND,
+            ..self.losing::<Viewstamped>()
+        }
+    }
+
+    /// What one replica alone decides is lost with its disk. Read repair would hide what is lost with others.
     fn with_majorities<P: Protocol>(mut self) -> Self {
         for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
-            if ["phase1_quorum", "phase2_quorum"].contains(&parameter.name) {
-                *place = self.replicas as u64 / 2 + 1;
+            match parameter.name {
+                "phase1_quorum" | "phase2_quorum" => *place = self.replicas as u64 / 2 + 1,
+                // For these 0 is a majority, and a vote for each.
+                "read_quorum" | "write_quorum" | "votes" | "read_repair" => *place = 0,
+                "query" => *place = 1,
+                _ => {}
             }
         }
         self
@@ -273,6 +292,28 @@ impl Plan {
             match parameter.name {
                 "election_timeout" => *place = 20 * MILLISECOND,
                 "clock_drift" => *place = plan.drift_ppm,
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// Raft: the same, with leaders that are cut off and clients that roam. Who has the slow clock is too
+    /// late to be elected by itself, but is asked to lead.
+    pub(crate) fn drifting_apart(self) -> Self {
+        let mut plan = Self {
+            operations: 200,
+            keys: 20,
+            changes_every_ns: 30 * MILLISECOND,
+            transfers_percent: 100,
+            faults_every_ns: 20 * MILLISECOND,
+            faults_ns: 600 * MILLISECOND,
+            ..self.reading_apart().drifting()
+        };
+        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
+            match parameter.name {
+                "heartbeat" => *place = MILLISECOND,
+                "election_timeout" => *place = 40 * MILLISECOND,
                 _ => {}
             }
         }

@@ -172,6 +172,7 @@ fn zab_survives_its_faults() {
 #[test]
 fn leases_of_raft_survive_clocks_that_drift() {
     campaign_with::<Raft>(300, |seed| Plan::draw::<Raft>(seed).drifting());
+    campaign_with::<Raft>(20, |seed| Plan::draw::<Raft>(seed).drifting_apart());
 }
 
 #[test]
@@ -210,6 +211,9 @@ fn replicas_get_back_what_was_on_a_lost_disk() {
     campaign_with::<Viewstamped>(200, |seed| {
         Plan::draw::<Viewstamped>(seed).losing::<Viewstamped>()
     });
+    campaign_with::<Viewstamped>(200, |seed| Plan::draw::<Viewstamped>(seed).forgetting());
+    campaign_with::<Abd>(200, |seed| Plan::draw::<Abd>(seed).losing::<Abd>());
+    campaign_with::<Quorum>(200, |seed| Plan::draw::<Quorum>(seed).losing::<Quorum>());
 }
 
 /// Seeds that once found a bug.

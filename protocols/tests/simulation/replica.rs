@@ -220,9 +220,23 @@ impl<P: Protocol> Replica<P> {
                 let applied = life.store.applied;
                 self.step(Input::Installed { from, applied }, now, output);
             }
+            Packet::Snapshot(snapshot) if P::SERVICE == Service::Registers && self.is_lost() => {
+                self.merge(from, *snapshot, now, output);
+            }
             Packet::Snapshot(_) => {}
         }
         self.propose(now, output);
+    }
+
+    /// Takes in all registers of another replica, to get back what was on a disk that is lost.
+    fn merge(&mut self, from: ReplicaId, registers: Store, now: u64, output: &mut Output) {
+        let applied = registers.applied;
+        let life = self.life.as_mut().expect("only who lives is lost");
+        life.store.merge(registers);
+        self.disk.install(&life.store);
+        for from in self.senders(from).iter() {
+            self.step(Input::Installed { from, applied }, now, output);
+        }
     }
 
     fn take_in(&mut self, mail: Mail, now: u64, output: &mut Output) {

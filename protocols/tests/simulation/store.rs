@@ -136,6 +136,13 @@ impl Store {
         self.registers.insert(key, (tag, value));
     }
 
+    /// Takes from another replica's registers those with a larger tag.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, (tag, value)) in other.registers {
+            self.write_register(key, tag, value);
+        }
+    }
+
     /// What a snapshot that forgets its sessions would hold.
     pub(crate) fn forget_sessions(&mut self) {
         self.sessions.clear();

@@ -144,7 +144,7 @@ impl<P: Protocol> Replica<P> {
         })
     }
 
-    pub(super) fn everyone(&self) -> Replicas {
+    pub(crate) fn everyone(&self) -> Replicas {
         Replicas::first(self.config.replicas)
     }
 }
