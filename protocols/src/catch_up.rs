@@ -38,8 +38,7 @@ pub struct CatchUp {
     /// Entries of that log that are ahead, each in the place of its slot: messages overtake each
     /// other.
     early: Box<[Option<Early>]>,
-    /// The beginning of the page that was asked for last, and its end.
-    page_begin: Slot,
+    /// The end of the page that was asked for last.
     page_end: Slot,
     /// When to ask again although that page has not come.
     ask_at: Time,
@@ -51,7 +50,6 @@ impl Default for CatchUp {
         Self {
             verified: Slot(0),
             early: early.into_boxed_slice(),
-            page_begin: Slot(0),
             page_end: Slot(0),
             ask_at: Time(0),
         }
@@ -169,22 +167,10 @@ impl CatchUp {
     pub fn asks(&mut self, page_slots: u64, now: Time, patience_ns: u64) -> bool {
         let asks = self.verified >= self.page_end || now >= self.ask_at;
         if asks {
-            self.page_begin = self.verified;
             self.page_end = self.verified + page_slots;
             self.ask_at = now + patience_ns;
         }
         asks
-    }
-
-    /// The same when something came that was sent after the page: where some of that has come, what is
-    /// missing was dropped, because a log had no room for it. Where nothing has, the question may still be on
-    /// its way.
-    pub fn asks_for_rest(&mut self, page_slots: u64, now: Time, patience_ns: u64) -> bool {
-        let was_cut = self.verified > self.page_begin && self.verified < self.page_end;
-        if was_cut {
-            self.page_end = self.verified;
-        }
-        was_cut && self.asks(page_slots, now, patience_ns)
     }
 
     /// Whether the page that was asked for has come.

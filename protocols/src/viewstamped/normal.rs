@@ -42,7 +42,6 @@ impl Viewstamped {
         cx: &mut C,
     ) {
         if !self.hear_primary(from, view, cx) {
-            self.get_rest_of_log(from, view, cx);
             return;
         }
         self.take(Early { slot: op, reign: view, batch }, cx);
@@ -50,17 +49,9 @@ impl Viewstamped {
             self.acknowledge(from, cx);
         } else {
             // Something before it is missing.
-            self.get_rest(from, cx);
             self.get_state(from, cx);
         }
         self.advance(commit, false, cx);
-    }
-
-    /// Who takes over the log of the view's primary has no part in what that proposes meanwhile.
-    fn get_rest_of_log<C: Context<Self>>(&mut self, from: ReplicaId, view: Reign, cx: &mut C) {
-        if view == self.view && self.source.is_some_and(|source| source.from == from) {
-            self.get_rest(from, cx);
-        }
     }
 
     pub(super) fn on_commit<C: Context<Self>>(
@@ -78,7 +69,6 @@ impl Viewstamped {
         self.acknowledge(from, cx);
         self.advance(commit, false, cx);
         if self.log.end() < commit && !self.is_witness(self.id) {
-            self.get_rest(from, cx);
             self.get_state(from, cx);
         }
     }

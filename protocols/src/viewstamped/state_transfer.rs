@@ -15,15 +15,6 @@ impl Viewstamped {
         }
     }
 
-    /// Something came from where a page was asked for: asks for the rest of the page if it was cut short.
-    pub(super) fn get_rest<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
-        if self.catch_up.asks_for_rest(page_slots(self.window), cx.now(), self.heartbeat_ns) {
-            let get_state = Message::GetState { view: self.view, op: self.catch_up.verified() };
-            // Held until what has come is on disk: there is no room for more before.
-            cx.send(of, get_state, Payload::EMPTY);
-        }
-    }
-
     pub(super) fn on_get_state<C: Context<Self>>(
         &mut self,
         from: ReplicaId,

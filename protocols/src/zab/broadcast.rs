@@ -65,7 +65,6 @@ impl Zab {
             self.acknowledge(from, cx);
         } else {
             // Something before it is missing.
-            self.fetch_rest(from, cx);
             self.fetch(from, cx);
         }
         self.advance(committed, false, cx);
@@ -81,7 +80,6 @@ impl Zab {
         if self.hear_leader(from, epoch, cx) {
             self.advance(committed, false, cx);
             if self.log.end() < committed {
-                self.fetch_rest(from, cx);
                 self.fetch(from, cx);
             }
         }

@@ -142,15 +142,6 @@ impl Zab {
         }
     }
 
-    /// Something came from where a page was fetched: fetches the rest of the page if it was cut short.
-    pub(super) fn fetch_rest<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
-        if self.catch_up.asks_for_rest(page_slots(self.window), cx.now(), self.heartbeat_ns) {
-            let (epoch, zxid) = (self.accepted_epoch, self.catch_up.verified());
-            // Held until what has come is on disk: there is no room for more before.
-            cx.send(of, Message::Fetch { epoch, zxid }, Payload::EMPTY);
-        }
-    }
-
     pub(super) fn on_fetch<C: Context<Self>>(
         &mut self,
         from: ReplicaId,
