@@ -489,7 +489,8 @@ impl GroupThread {
     }
 }
 
-fn wait(name: &str) -> Wait {
+/// How a thread waits, by its name in orders.
+pub(crate) fn wait(name: &str) -> Wait {
     match name {
         "busy" => Wait::Busy,
         "block" => Wait::Block,

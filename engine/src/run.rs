@@ -43,7 +43,7 @@ use crate::io::memory::{Hub, MemoryIo};
 use crate::io::uring::{Uring, Wait, clock, thread_cpu_ns};
 use crate::load::writer::{self, Files, Written};
 use crate::load::{LoadThread, Noticed, Plan, Recording, Shared};
-use crate::registry;
+use crate::{registry, replica};
 use synod_protocols::protocol::Service;
 
 /// Pieces that wait for the writer at most: four million operations. A load thread that finds no
@@ -165,11 +165,7 @@ fn measure_ceiling(
 fn wait_of(workload: &Workload, placed: &Placed) -> Wait {
     let groups = usize::from(workload.cluster.cores);
     let threads = placed.replicas.len() * groups + placed.load.len();
-    match cluster::wait_name(&workload.cluster, threads, cluster::processors().len()) {
-        "busy" => Wait::Busy,
-        "block" => Wait::Block,
-        _ => Wait::Yield,
-    }
+    replica::wait(cluster::wait_name(&workload.cluster, threads, cluster::processors().len()))
 }
 
 /// One protocol, once.

@@ -397,6 +397,7 @@ impl Protocol for Quorum {
         assert_eq!(count(Phase::is_write), self.writes_open);
         assert!(self.gets_open <= self.rounds_max);
         assert!(self.writes_open <= self.rounds_max);
+        assert!(self.sloppy || self.absent.is_empty(), "others stand in for the absent");
         for (phase, round) in self.rounds.iter() {
             let votes = self.quorums.votes.of(round.answered);
             match phase {
@@ -750,17 +751,23 @@ impl Quorum {
                 None => {}
                 Some(Phase::Repair) => self.repair(place, cx),
                 Some(_) => {
-                    if self.sloppy {
-                        let round = &self.rounds[place];
-                        let silent = round.participants.without(round.answered).iter();
-                        let unwilling = round.offered.without(round.stand_ins).iter();
-                        for replica in silent.chain(unwilling) {
-                            self.absent.insert(replica);
-                        }
-                    }
+                    self.note_absent(place);
                     self.ask(place, cx);
                 }
             }
+        }
+    }
+
+    /// With sloppy quorums, whoever was asked in time and has said nothing counts as absent.
+    fn note_absent(&mut self, place: usize) {
+        if !self.sloppy {
+            return;
+        }
+        let round = &self.rounds[place];
+        let silent = round.participants.without(round.answered).iter();
+        let unwilling = round.offered.without(round.stand_ins).iter();
+        for replica in silent.chain(unwilling) {
+            self.absent.insert(replica);
         }
     }
 }

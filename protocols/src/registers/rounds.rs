@@ -31,7 +31,7 @@ pub struct Round<K> {
     pub answered: Replicas,
     /// Who has taken a write in the place of one of those.
     pub stand_ins: Replicas,
-    /// Who was asked to last.
+    /// Who was asked last to take it so.
     pub offered: Replicas,
     /// The answers to a query, by replica.
     pub answers: [Payload; REPLICAS_MAX],

@@ -176,11 +176,15 @@ impl Plan {
     pub(crate) fn sloppy(mut self) -> Self {
         self.replicas = self.replicas.max(2);
         self.keys = 40;
-        self = self.ringed::<Quorum>(100);
-        for (place, parameter) in self.parameters.iter_mut().zip(Quorum::PARAMETERS) {
-            match parameter.name {
-                "sloppy" | "read_repair" | "write_quorum" => *place = 1,
-                _ => {}
+        let ones = [("sloppy", 1), ("read_repair", 1), ("write_quorum", 1)];
+        self.ringed::<Quorum>(100).with::<Quorum>(&ones)
+    }
+
+    /// Other values of those of these parameters that the protocol has.
+    fn with<P: Protocol>(mut self, values: &[(&str, u64)]) -> Self {
+        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
+            if let Some(&(_, value)) = values.iter().find(|(name, _)| *name == parameter.name) {
+                *place = value;
             }
         }
         self
@@ -216,17 +220,18 @@ impl Plan {
     }
 
     /// What one replica alone decides is lost with its disk. Read repair would hide what is lost with others.
-    fn with_majorities<P: Protocol>(mut self) -> Self {
-        for (place, parameter) in self.parameters.iter_mut().zip(P::PARAMETERS) {
-            match parameter.name {
-                "phase1_quorum" | "phase2_quorum" => *place = self.replicas as u64 / 2 + 1,
-                // For these 0 is a majority, and a vote for each.
-                "read_quorum" | "write_quorum" | "votes" | "read_repair" => *place = 0,
-                "query" => *place = 1,
-                _ => {}
-            }
-        }
-        self
+    fn with_majorities<P: Protocol>(self) -> Self {
+        let majority = self.replicas as u64 / 2 + 1;
+        self.with::<P>(&[
+            ("phase1_quorum", majority),
+            ("phase2_quorum", majority),
+            // For these 0 is a majority, and a vote for each.
+            ("read_quorum", 0),
+            ("write_quorum", 0),
+            ("votes", 0),
+            ("read_repair", 0),
+            ("query", 1),
+        ])
     }
 
     /// Whoever leads is cut off, alone or with some of the others, again and again, and has much to propose.
@@ -263,7 +268,7 @@ impl Plan {
     /// Raft: gets are answered after a round of heartbeats, by leaders that are cut off and do not resign.
     /// Heartbeats are so rare that followers know late what is committed.
     pub(crate) fn reading_apart(self) -> Self {
-        let mut plan = Self {
+        let plan = Self {
             clients: 8,
             operations: 40,
             keys: 4,
@@ -273,35 +278,24 @@ impl Plan {
             changes_every_ns: 0,
             ..self.isolating(3).reading_by::<Raft>(1)
         };
-        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
-            match parameter.name {
-                "heartbeat" => *place = 4 * MILLISECOND,
-                "election_timeout" => *place = 10 * MILLISECOND,
-                "check_quorum" => *place = 0,
-                _ => {}
-            }
-        }
-        plan
+        plan.with::<Raft>(&[
+            ("heartbeat", 4 * MILLISECOND),
+            ("election_timeout", 10 * MILLISECOND),
+            ("check_quorum", 0),
+        ])
     }
 
     /// Raft: gets are answered under a lease, and one clock is as slow, the others as fast as it was told.
     pub(crate) fn drifting(self) -> Self {
-        let mut plan = self.reading_by::<Raft>(2);
-        plan.drift_ppm = 100_000;
-        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
-            match parameter.name {
-                "election_timeout" => *place = 20 * MILLISECOND,
-                "clock_drift" => *place = plan.drift_ppm,
-                _ => {}
-            }
-        }
-        plan
+        let drift_ppm = 100_000;
+        let plan = Self { drift_ppm, ..self.reading_by::<Raft>(2) };
+        plan.with::<Raft>(&[("election_timeout", 20 * MILLISECOND), ("clock_drift", drift_ppm)])
     }
 
     /// Raft: the same, with leaders that are cut off and clients that roam. Who has the slow clock is too
     /// late to be elected by itself, but is asked to lead.
     pub(crate) fn drifting_apart(self) -> Self {
-        let mut plan = Self {
+        let plan = Self {
             operations: 200,
             keys: 20,
             changes_every_ns: 30 * MILLISECOND,
@@ -310,14 +304,7 @@ impl Plan {
             faults_ns: 600 * MILLISECOND,
             ..self.reading_apart().drifting()
         };
-        for (place, parameter) in plan.parameters.iter_mut().zip(Raft::PARAMETERS) {
-            match parameter.name {
-                "heartbeat" => *place = MILLISECOND,
-                "election_timeout" => *place = 40 * MILLISECOND,
-                _ => {}
-            }
-        }
-        plan
+        plan.with::<Raft>(&[("heartbeat", MILLISECOND), ("election_timeout", 40 * MILLISECOND)])
     }
 
     /// Changes as often as can be, if there is anybody to hand over to.
@@ -359,15 +346,9 @@ impl Plan {
     }
 
     /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.
-    pub(crate) fn impatient(mut self) -> Self {
-        for (place, parameter) in self.parameters.iter_mut().zip(PaxosCommit::PARAMETERS) {
-            match parameter.name {
-                "takeover_timeout" => *place = MILLISECOND,
-                "faults" => *place = (self.replicas as u64 - 1) / 2,
-                _ => {}
-            }
-        }
-        self
+    pub(crate) fn impatient(self) -> Self {
+        let faults = (self.replicas as u64 - 1) / 2;
+        self.with::<PaxosCommit>(&[("takeover_timeout", MILLISECOND), ("faults", faults)])
     }
 
     /// Some groups answer gets without their log.

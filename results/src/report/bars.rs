@@ -37,12 +37,8 @@ pub(super) fn sampled(source: &Source) -> Vec<(String, Breakdown)> {
     let mut all = Vec::new();
     for point in 0..suite.points.len() {
         let results = source.results_of(point);
-        let name = suite.name(point);
         let of_point = of_protocols(&by_label(&results)).into_iter();
-        all.extend(of_point.map(|(who, breakdown)| match name.as_str() {
-            "" => (who, breakdown),
-            name => (format!("{name}, {who}"), breakdown),
-        }));
+        all.extend(of_point.map(|(who, breakdown)| (source.at_point(point, who), breakdown)));
     }
     all
 }
@@ -61,8 +57,11 @@ fn of_protocols(protocols: &[(&str, Vec<&ProtocolResult>)]) -> Vec<(String, Brea
 /// is around it.
 #[must_use]
 pub fn breakdown(source: &Source) -> Option<String> {
-    let bars = sampled(source);
-    (1..=BARS_MAX).contains(&bars.len()).then(|| draw(&bars))
+    draw_some(&sampled(source))
+}
+
+pub(super) fn draw_some(bars: &[(String, Breakdown)]) -> Option<String> {
+    (1..=BARS_MAX).contains(&bars.len()).then(|| draw(bars))
 }
 
 fn draw(bars: &[(String, Breakdown)]) -> String {

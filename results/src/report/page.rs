@@ -107,14 +107,7 @@ fn trust(source: &Source) -> String {
     let mut rows = Vec::new();
     let mut faults = Vec::new();
     for (run, _, result) in source.results() {
-        let name = format!("{} #{}", result.label, result.repeat + 1);
-        let name = match &source.suite {
-            Some(suite) => {
-                let words: Vec<&str> = suite.settings(run.point).map(|(_, value)| value).collect();
-                format!("{name} ({})", words.join(", "))
-            }
-            None => name,
-        };
+        let name = source.at_point(run.point, format!("{} #{}", result.label, result.repeat + 1));
         rows.push(vec![name.clone(), result.verdict_words(), gates(result)]);
         for fault in &result.faults {
             faults.push(vec![

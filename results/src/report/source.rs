@@ -73,6 +73,15 @@ impl Source {
         self.suite.as_ref().map_or_else(|| own().unwrap_or(""), |suite| &suite.description)
     }
 
+    /// Something that belongs to a point, with what is special about that: `window 8, multi_paxos`.
+    #[must_use]
+    pub fn at_point(&self, point: usize, what: String) -> String {
+        match self.suite.as_ref().map(|suite| suite.name(point)) {
+            Some(name) if !name.is_empty() => format!("{name}, {what}"),
+            Some(_) | None => what,
+        }
+    }
+
     /// The results of a point, over all its repeats, in order of label.
     #[must_use]
     pub fn results_of(&self, point: usize) -> Vec<ProtocolResult> {

@@ -83,7 +83,7 @@ pub(super) fn where_time_goes(source: &Source) -> String {
                     order in which they pass. As long as both disk and quorum are waited for, it counts \
                     as disk.</p>\n"
         .to_owned();
-    if let Some(bars) = bars::breakdown(source) {
+    if let Some(bars) = bars::draw_some(&sampled) {
         let _infallible = writeln!(html, "<figure id=\"breakdown\">\n{bars}</figure>");
     }
     html.push_str(&match &source.suite {
@@ -289,15 +289,14 @@ pub(super) fn costs(source: &Source) -> String {
         .results()
         .into_iter()
         .map(|(run, _, result)| {
-            let point = source.suite.as_ref().map(|suite| suite.name(run.point));
-            let point = point.filter(|name| !name.is_empty()).map(|name| name + ", ");
+            let name = format!("{} #{}", result.label, result.repeat + 1);
             let messages = result.counters.replica_messages as f64;
             let operations = (result.overall.count as f64).max(1.0);
             let limit = result.limits.first().map_or_else(String::new, |limit| {
                 format!("{} % of {}", units::figure(limit.percent), limit.name)
             });
             vec![
-                format!("{}{} #{}", point.unwrap_or_default(), result.label, result.repeat + 1),
+                source.at_point(run.point, name),
                 number(result.cpu_seconds_per_million()),
                 number(Some(messages / operations)),
                 number(result.bytes_per_operation()),
