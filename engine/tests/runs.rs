@@ -376,7 +376,7 @@ fn leaders_and_voters_are_changed() {
 #[test]
 fn a_replica_that_comes_back_is_not_ended_by_a_change() {
     let faults = "faults: [{ at: 300ms, action: kill, target: follower, restart_after: 100ms }, \
-                  { at: 400ms, action: transfer, target: follower }]";
+                  { at: 402ms, action: transfer, target: follower }]";
     let load = format!("{SMALL}, timeout: 100ms");
     assert_linearizable(&workload_for("4s", SMALL_LOG, "raft", &load, faults));
 }

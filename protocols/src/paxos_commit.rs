@@ -40,7 +40,8 @@
 //!   none is opened twice, and none is written down by who opens it. Each ballot of a take-over is given
 //!   twice the time of the one before ([`take_over`]).
 //! * Acceptors forget a round when its managers have the outcome durably, and its leader needs it no
-//!   more. Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask.
+//!   more. Both say so as a bound beside votes on later rounds; where no vote comes, acceptors ask,
+//!   after a while or when they keep many.
 //!   So they keep the rounds, also aborted ones, of a manager that is down; therefore a leader
 //!   refuses at once what concerns a manager for which it keeps too many ([`leader`]).
 
@@ -353,9 +354,8 @@ impl Protocol for PaxosCommit {
     }
 
     fn room(&self) -> usize {
-        let own = self.instances.iter().filter(|it| it.leader == self.id && !it.has_asked);
-        let remembers_too_much = own.count() >= KEPT_PER_ROUND * self.window;
-        if self.ready && !remembers_too_much { self.window - self.rounds.open() } else { 0 }
+        let may_begin = self.ready && !self.remembers_too_much(self.id);
+        if may_begin { self.window - self.rounds.open() } else { 0 }
     }
 
     fn checkpoint<C: Context<Self>>(&mut self, cx: &mut C) {

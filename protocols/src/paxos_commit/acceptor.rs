@@ -1,6 +1,6 @@
 //! The acceptor: takes part in the instances of a round together, and forgets them when nobody needs them.
 
-use super::{Message, PaxosCommit};
+use super::{KEPT_PER_ROUND, Message, PaxosCommit};
 use crate::protocol::Context;
 use crate::transactions::Record;
 use crate::transactions::items::intersect;
@@ -28,8 +28,8 @@ pub struct Instances {
     leader_waits: bool,
     /// When the acceptor heard of the round, or has asked whether it may forget it.
     asked_at: Time,
-    /// Whether it has asked.
-    pub(super) has_asked: bool,
+    /// How often it has asked.
+    pub(super) questions: u32,
 }
 
 impl Instances {
@@ -46,7 +46,7 @@ impl Instances {
             waiting,
             leader_waits: true,
             asked_at: at,
-            has_asked: false,
+            questions: 0,
         }
     }
 
@@ -65,6 +65,20 @@ impl Instances {
         self.voted = Replicas::NONE;
         for vote in &mut self.votes {
             cx.release(core::mem::take(vote));
+        }
+    }
+
+    /// Asks everyone who may need the outcome.
+    fn ask<C: Context<PaxosCommit>>(&mut self, cx: &mut C) {
+        (self.asked_at, self.questions) = (cx.now(), self.questions.saturating_add(1));
+        let mut asked = self.waiting;
+        if self.leader_waits {
+            asked.insert(self.leader);
+        }
+        for to in asked.iter() {
+            let (leader, round) = (self.leader, self.round);
+            // A question promises nothing.
+            cx.send_now(to, Message::Inquire { leader, round }, Payload::EMPTY);
         }
     }
 
@@ -135,6 +149,7 @@ impl PaxosCommit {
         }
         self.send_phase2b(place, leader, cx);
         self.forget(leader, cx);
+        self.ask_who_is_behind(leader, cx);
     }
 
     fn accept<C: Context<Self>>(
@@ -260,6 +275,25 @@ impl PaxosCommit {
         });
     }
 
+    /// Asks at once where many rounds of a leader are kept: managers that have no part in later ones say
+    /// nothing by themselves, and a leader that waited until all are asked would stand still.
+    fn ask_who_is_behind<C: Context<Self>>(&mut self, leader: ReplicaId, cx: &mut C) {
+        if self.remembers_too_much(leader) {
+            let closed_before = self.closed_before[leader.index()];
+            self.instances
+                .iter_mut()
+                .filter(|it| it.leader == leader && it.round < closed_before && it.questions == 0)
+                .for_each(|it| it.ask(cx));
+        }
+    }
+
+    /// Whether this acceptor keeps so many rounds of a leader about which it has asked nobody that there
+    /// should be no more.
+    pub(super) fn remembers_too_much(&self, leader: ReplicaId) -> bool {
+        let kept = self.instances.iter().filter(|it| it.leader == leader && it.questions == 0);
+        kept.count() >= KEPT_PER_ROUND * self.window
+    }
+
     /// Asks who may need the outcomes that have been kept for long.
     pub(super) fn inquire<C: Context<Self>>(&mut self, cx: &mut C) {
         let now = cx.now();
@@ -271,20 +305,11 @@ impl PaxosCommit {
             if now.since(it.asked_at) < patience_ns {
                 return true;
             }
-            (it.asked_at, it.has_asked) = (now, true);
             if it.is_forgettable() {
                 it.release(cx);
                 return false;
             }
-            let mut asked = it.waiting;
-            if it.leader_waits {
-                asked.insert(it.leader);
-            }
-            for to in asked.iter() {
-                let (leader, round) = (it.leader, it.round);
-                // A question promises nothing.
-                cx.send_now(to, Message::Inquire { leader, round }, Payload::EMPTY);
-            }
+            it.ask(cx);
             true
         });
         let next = self.instances.iter().map(|it| it.asked_at + patience_ns).min();

@@ -24,13 +24,13 @@ impl PaxosCommit {
         self.forget(self.id, cx);
     }
 
-    /// Whether too many rounds are kept for a manager that does not say that it has their outcome. It is
-    /// most likely down.
+    /// Whether too many rounds are kept for a manager that does not say that it has their outcome, though
+    /// it was asked and there was time to. It is most likely down.
     fn waits_in_vain(&self, manager: ReplicaId) -> bool {
         let kept = self
             .instances
             .iter()
-            .filter(|it| it.leader == self.id && it.has_asked && it.waiting.contains(manager));
+            .filter(|it| it.leader == self.id && it.questions > 1 && it.waiting.contains(manager));
         kept.count() >= KEPT_PER_ROUND * self.window
     }
 
