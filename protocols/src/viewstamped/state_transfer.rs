@@ -10,8 +10,9 @@ impl Viewstamped {
     pub(super) fn get_state<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
         if self.catch_up.asks(page_slots(self.window), cx.now(), self.heartbeat_ns) {
             let get_state = Message::GetState { view: self.view, op: self.catch_up.verified() };
-            // A question promises nothing.
-            cx.send_now(of, get_state, Payload::EMPTY);
+            // A question promises nothing, but the log should have room for the answer: it waits until what came
+            // before is on disk.
+            cx.send(of, get_state, Payload::EMPTY);
         }
     }
 

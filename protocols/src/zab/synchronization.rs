@@ -137,8 +137,9 @@ impl Zab {
     pub(super) fn fetch<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
         if self.catch_up.asks(page_slots(self.window), cx.now(), self.heartbeat_ns) {
             let (epoch, zxid) = (self.accepted_epoch, self.catch_up.verified());
-            // A question promises nothing.
-            cx.send_now(of, Message::Fetch { epoch, zxid }, Payload::EMPTY);
+            // A question promises nothing, but the log should have room for the answer: it waits until what came
+            // before is on disk.
+            cx.send(of, Message::Fetch { epoch, zxid }, Payload::EMPTY);
         }
     }
 
