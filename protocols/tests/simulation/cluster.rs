@@ -564,7 +564,7 @@ impl<P: Protocol> Cluster<P> {
         let hub = 1.min(self.replicas.len() - 1);
         let friend = self.any_replica();
         self.join(hub, |other| friend == hub || friend == other);
-        if self.random.percent(20) {
+        if self.random.percent(self.plan.checkpoint_percent) {
             self.take_checkpoint(hub);
         } else {
             self.crash(hub);

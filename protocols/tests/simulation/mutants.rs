@@ -466,6 +466,16 @@ const PAXOS_COMMIT_OF_PROMISES: &[Row] = &[
     ("forgets promises", Mutation::ForgetsRecords(7), SAFETY),
 ];
 
+/// What only an acceptor brings about that takes a checkpoint between two ballots.
+const PAXOS_COMMIT_OF_CHECKPOINTS: &[Row] =
+    &[("checkpoint without promises", Mutation::CheckpointsWithout(7), AGREEMENT)];
+
+/// What only lives bring about that end before they are on disk.
+const PAXOS_COMMIT_OF_LIVES: &[Row] =
+    &[("begins before its life is on disk", Mutation::SendsKindEarly(12), SAFETY)];
+const TWO_PHASE_COMMIT_OF_LIVES: &[Row] =
+    &[("begins before its life is on disk", Mutation::SendsKindEarly(7), SAFETY)];
+
 /// What only sloppy quorums bring about.
 const QUORUM_OF_HINTS: &[Row] = &[
     ("counts a stand-in without a hint", Mutation::CountsWithoutHint, CONVERGENCE),
@@ -626,10 +636,28 @@ fn mutants() -> Vec<Mutant> {
     mutants.extend(mutants_with::<Quorum>("quorum", REGISTERS_OF_LOSSES, losing));
     let sloppy = |seed| Plan::draw::<Quorum>(seed).sloppy();
     mutants.extend(mutants_with::<Quorum>("quorum", QUORUM_OF_HINTS, sloppy));
-    mutants.extend(mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT));
-    mutants.extend(mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT));
+    mutants.extend(mutants_of_two_phase_commit());
+    mutants.extend(mutants_of_paxos_commit());
+    mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
+    if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
+        mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
+        assert!(!mutants.is_empty(), "there are no mutants of {wanted}");
+    }
+    mutants
+}
+
+fn mutants_of_two_phase_commit() -> Vec<Mutant> {
+    let mut mutants = mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT);
     let bank = |seed| Plan::draw::<TwoPhaseCommit>(seed).banking();
     mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", BANK, bank));
+    let cut_short = |seed| Plan::draw::<TwoPhaseCommit>(seed).cut_short();
+    let lives = TWO_PHASE_COMMIT_OF_LIVES;
+    mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", lives, cut_short));
+    mutants
+}
+
+fn mutants_of_paxos_commit() -> Vec<Mutant> {
+    let mut mutants = mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT);
     let bank = |seed| Plan::draw::<PaxosCommit>(seed).banking();
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", BANK, bank));
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
@@ -638,11 +666,12 @@ fn mutants() -> Vec<Mutant> {
     let flapping = |seed| Plan::draw::<PaxosCommit>(seed * 8 + 3).impatient();
     let promises = PAXOS_COMMIT_OF_PROMISES;
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", promises, flapping));
-    mutants.extend(mutants_of::<MultiPaxos>("checker", CHECKER));
-    if let Ok(wanted) = std::env::var("SYNOD_MUTANTS") {
-        mutants.retain(|mutant| mutant.protocol == wanted || mutant.name.contains(&wanted));
-        assert!(!mutants.is_empty(), "there are no mutants of {wanted}");
-    }
+    let checkpointing = |seed| Plan::draw::<PaxosCommit>(seed * 8 + 3).checkpointing();
+    let checkpoints = PAXOS_COMMIT_OF_CHECKPOINTS;
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", checkpoints, checkpointing));
+    let outrunning = |seed| Plan::draw::<PaxosCommit>(seed).outrunning_disk();
+    let lives = PAXOS_COMMIT_OF_LIVES;
+    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", lives, outrunning));
     mutants
 }
 

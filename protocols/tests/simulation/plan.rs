@@ -61,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) disk_ns_max: u64,
     /// How much slower than real time one clock runs, and the others faster, in parts of a million.
     pub(crate) drift_ppm: u64,
+    /// How often a replica that comes and goes takes a checkpoint instead.
+    pub(crate) checkpoint_percent: u64,
     /// How many writes to a disk a crash cuts short, after which the replica comes back at once.
     pub(crate) cut_percent: u64,
     /// Zab: whether its oracle names another replica in each round, whatever that has, until all heals.
@@ -102,6 +104,7 @@ impl Plan {
             straggler_ns_max: 0,
             disk_ns_max: random.pick(&[10 * MICROSECOND, 300 * MICROSECOND, 3 * MILLISECOND]),
             drift_ppm: 0,
+            checkpoint_percent: 20,
             cut_percent: 0,
             any_oracle: false,
             faults: Faults::Mixed,
@@ -343,6 +346,51 @@ impl Plan {
     /// Money moves between keys.
     pub(crate) fn banking(self) -> Self {
         Self { is_bank: true, keys: self.keys.max(2), ..self }
+    }
+
+    /// Two-Phase Commit: power fails in the middle of many writes, also of the first of a life. What was said
+    /// meanwhile has long arrived, and many clients want something at once.
+    pub(crate) fn cut_short(self) -> Self {
+        Self {
+            replicas: 2,
+            clients: 16,
+            operations: 16,
+            keys: 30,
+            patience_ns: 3 * MILLISECOND,
+            disk_ns_max: 3 * MILLISECOND,
+            cut_percent: 40,
+            faults_every_ns: 20 * MILLISECOND,
+            ..self.beginning()
+        }
+    }
+
+    /// Paxos Commit: one replica has a far slower disk than the others, and crashes again and again before
+    /// anything is on it.
+    pub(crate) fn outrunning_disk(self) -> Self {
+        Self {
+            replicas: 3,
+            clients: 16,
+            operations: 20,
+            keys: 6,
+            patience_ns: MILLISECOND / 2,
+            disk_ns_max: 300 * MICROSECOND,
+            faults: Faults::Partitions,
+            faults_every_ns: 2 * MILLISECOND,
+            ..self.beginning()
+        }
+    }
+
+    /// Rounds of one transaction, so that the first of two lives have much the same, and a fast network.
+    fn beginning(self) -> Self {
+        let (network_ns_max, faults_ns) = (50 * MICROSECOND, 200 * MILLISECOND);
+        let one = Self { window: 1, batch_commands_max: 1, loss_percent: 0, ..self };
+        Self { network_ns_max, faults_ns, ..one }
+    }
+
+    /// Paxos Commit: an acceptor that comes and goes often takes checkpoints, while many take rounds over.
+    pub(crate) fn checkpointing(self) -> Self {
+        let (operations, keys, patience_ns) = (20, 12, MILLISECOND);
+        Self { operations, keys, patience_ns, checkpoint_percent: 40, ..self.impatient() }
     }
 
     /// Paxos Commit: resource managers take rounds over at once, which as many acceptors as possible see.

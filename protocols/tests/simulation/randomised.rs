@@ -200,6 +200,19 @@ fn writes_that_power_cuts_end_are_no_loss() {
     campaign_with::<Zab>(200, cutting_power::<Zab>);
 }
 
+#[test]
+fn lives_that_end_before_they_are_on_disk_are_no_loss() {
+    campaign_with::<TwoPhaseCommit>(60, |seed| Plan::draw::<TwoPhaseCommit>(seed).cut_short());
+    campaign_with::<PaxosCommit>(60, |seed| Plan::draw::<PaxosCommit>(seed).outrunning_disk());
+}
+
+#[test]
+fn checkpoints_between_ballots_forget_nothing() {
+    campaign_with::<PaxosCommit>(200, |seed| {
+        Plan::draw::<PaxosCommit>(seed * 8 + 3).checkpointing()
+    });
+}
+
 fn cutting_power<P: Protocol>(seed: u64) -> Plan {
     Plan { cut_percent: 30, ..Plan::draw::<P>(seed) }
 }
