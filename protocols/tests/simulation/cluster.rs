@@ -33,6 +33,8 @@ const READ_NS: u64 = 10 * MILLISECOND;
 
 /// The first byte of `Accept` of classic Paxos.
 const ACCEPT_OF_PAXOS: u8 = 3;
+/// The kind of [`synod_protocols::raft::Message::TimeoutNow`].
+const TIMEOUT_NOW_OF_RAFT: u8 = 11;
 /// Those of `Phase2b`, `Commit` and `Abort` of Paxos Commit.
 const ACCEPTED_OF_PAXOS_COMMIT: u8 = 6;
 const COMMIT_OF_PAXOS_COMMIT: u8 = 7;
@@ -270,7 +272,7 @@ impl<P: Protocol> Cluster<P> {
         act(replica, self.now, &mut output);
         replica.propose(self.now, &mut output);
         if !led && replica.leads() {
-            self.elected(index);
+            self.cut_off_now_and_then(index);
         }
         let replica = &mut self.replicas[index];
         let life = replica.lives;
@@ -312,6 +314,7 @@ impl<P: Protocol> Cluster<P> {
             self.travel(self.plan.twice_percent, |_| Event::Answer(answer.clone()));
         }
         let from = self.replicas[index].config.id;
+        let hands_over = output.packets.iter().any(|(_, packet)| hands_over::<P>(packet));
         for (to, packet) in output.packets {
             self.check_proposal(&packet);
             self.check_election(from, to, &packet);
@@ -323,6 +326,9 @@ impl<P: Protocol> Cluster<P> {
                 let event = |_: &Self| Event::Packet { from, to, packet: packet.clone() };
                 self.travel(self.plan.twice_percent, event);
             }
+        }
+        if hands_over {
+            self.cut_off_now_and_then(index);
         }
     }
 
@@ -509,8 +515,9 @@ impl<P: Protocol> Cluster<P> {
         }
     }
 
-    /// Somebody leads now: it may be cut off before it has told others.
-    fn elected(&mut self, leader: usize) {
+    /// Somebody leads now, or has asked another to: it may be cut off before it has told others, or before
+    /// others tell it.
+    fn cut_off_now_and_then(&mut self, leader: usize) {
         if self.faulty && self.plan.faults == Faults::Isolation && self.random.percent(50) {
             self.isolate(leader);
         }
@@ -680,6 +687,12 @@ impl<P: Protocol> Cluster<P> {
         let executing = self.plan.replicas - self.plan.witnesses;
         self.replicas[..executing].iter().filter_map(|replica| replica.life.as_ref())
     }
+}
+
+/// Whether a leader of Raft asks another to lead.
+fn hands_over<P: Protocol>(packet: &Packet) -> bool {
+    let Packet::Message { message, .. } = packet else { return false };
+    P::NAME == Raft::NAME && message[0] == TIMEOUT_NOW_OF_RAFT
 }
 
 /// Makes the quorums of Multi-Paxos too small, or clocks unlike what Raft was told, if that is what is

@@ -563,8 +563,10 @@ const RAFT_OF_FIRST_READS: &[Row] =
     &[("answers before its term's first entry", Mutation::ServesBeforeItsTerm, HISTORY)];
 
 /// What only leases bring about of leaders that are cut off.
-const RAFT_OF_LEASES: &[Row] =
-    &[("clocks run further apart than they may", Mutation::ClocksRunApart, HISTORY)];
+const RAFT_OF_LEASES: &[Row] = &[
+    ("clocks run further apart than they may", Mutation::ClocksRunApart, HISTORY),
+    ("keeps its lease when it hands over", Mutation::KeepsItsLease, HISTORY),
+];
 
 /// What only messages that come terms later bring about.
 const RAFT_OF_OLD_TERMS: &[Row] = &[

@@ -115,6 +115,8 @@ pub(crate) enum Mutation {
     ServesBeforeItsTerm,
     /// Raft: a leader answers gets without asking whether it still leads.
     ServesUnheard,
+    /// Raft: a leader that has asked another to stand answers gets under its lease as before.
+    KeepsItsLease,
     /// Raft: clocks run nine times as far apart as it was told.
     ClocksRunApart,
     /// Viewstamped, Zab: a new leader takes the longest log, of whatever reign. Raft: a replica votes for

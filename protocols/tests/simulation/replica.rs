@@ -12,7 +12,7 @@ use crate::arena::{Arena, Bytes};
 use crate::bank;
 use crate::disk::{Disk, Logged};
 use crate::misreading::Mail;
-use crate::misreading::reads::AskedFor;
+use crate::misreading::reads::{AskedFor, KeptLease};
 use crate::mutation::Mutation;
 use crate::random::Random;
 use crate::store::{Outcome, Store, Value};
@@ -67,6 +67,8 @@ pub(crate) struct Life<P> {
     pub(crate) counted: BTreeMap<(ReplicaId, Vec<u8>), usize>,
     /// Gets that a broken leader answers by itself.
     pub(crate) asked_for: Vec<AskedFor>,
+    /// The lease under which another broken leader does so.
+    pub(crate) kept: KeptLease,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl<P: Protocol> Replica<P> {
             reading: VecDeque::new(),
             counted: BTreeMap::new(),
             asked_for: Vec::new(),
+            kept: KeptLease::new::<P>(&self.config.parameters),
         };
         for Logged { record, payload } in self.disk.log().clone() {
             if self.mutation == Some(Mutation::ForgetsRecords(record[0])) {
@@ -202,6 +205,9 @@ impl<P: Protocol> Replica<P> {
                 }
                 if self.mutation == Some(Mutation::ServesBeforeItsTerm) {
                     self.serve_confirmed(&mail, output);
+                }
+                if self.mutation == Some(Mutation::KeepsItsLease) {
+                    self.keep_lease(&mail, now);
                 }
                 for mail in self.misread(mail, &mut output.packets) {
                     self.take_in(mail, now, output);

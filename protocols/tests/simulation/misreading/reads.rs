@@ -3,7 +3,8 @@
 use synod_protocols::command::{Commands, Op};
 use synod_protocols::protocol::Protocol;
 use synod_protocols::raft::Message;
-use synod_protocols::types::{Replicas, Slot, Tag};
+use synod_protocols::reads::Lease;
+use synod_protocols::types::{Reign as Term, Replicas, Slot, Tag, Time};
 use synod_protocols::wire::Wire;
 
 use super::Mail;
@@ -21,6 +22,23 @@ pub(crate) struct AskedFor {
     heard: Replicas,
 }
 
+/// The lease of a broken leader, which nothing ends but time.
+#[derive(Debug)]
+pub(crate) struct KeptLease {
+    term: Term,
+    lease: Lease,
+}
+
+impl KeptLease {
+    /// None yet, of a replica with these parameters of `P`.
+    pub(crate) fn new<P: Protocol>(parameters: &[u64]) -> Self {
+        let place = |name| P::PARAMETERS.iter().position(|parameter| parameter.name == name);
+        let value = |name| place(name).map_or(0, |place| parameters[place]);
+        let lease = Lease::new(value("election_timeout"), value("clock_drift"));
+        Self { term: Term::ZERO, lease }
+    }
+}
+
 impl<P: Protocol> Replica<P> {
     /// Whether a broken replica sees to a command by itself, which is a get then. Raft's leaders are broken
     /// in one way each: with a round of heartbeats and no entry of their term, or the other way round.
@@ -36,6 +54,11 @@ impl<P: Protocol> Replica<P> {
             Some(Mutation::ReadsLocally) => true,
             Some(Mutation::ObserversServeAtOnce) => is_observer,
             Some(Mutation::ServesUnheard) => self.leads() && self.has_committed_in_its_term(),
+            Some(Mutation::KeepsItsLease) => {
+                let now = Time(self.clock(now));
+                let has_lease = self.life.as_ref().is_some_and(|life| life.kept.lease.holds(now));
+                self.leads() && self.has_committed_in_its_term() && has_lease
+            }
             Some(Mutation::ServesBeforeItsTerm) if is_get && self.leads() => {
                 let asks = !self.has_committed_in_its_term();
                 if asks {
@@ -91,5 +114,22 @@ impl<P: Protocol> Replica<P> {
         for AskedFor { get, .. } in confirmed {
             self.serve_at_once(&get, output);
         }
+    }
+
+    /// Somebody has answered a heartbeat, and is loyal until long after.
+    pub(crate) fn keep_lease(&mut self, mail: &Mail, now: u64) {
+        let message = Message::decode(&mail.message).expect("what was encoded");
+        let (current, id, now) = (current_term(&self.disk), self.config.id, Time(self.clock(now)));
+        let Message::HeartbeatReply { term, sent, .. } = message else { return };
+        if !self.leads() || term != current {
+            return;
+        }
+        let voters = Replicas::first(self.config.voters());
+        let KeptLease { term, lease } = &mut self.life.as_mut().expect("only who lives leads").kept;
+        if *term != current {
+            lease.begin();
+            *term = current;
+        }
+        lease.renew(id, mail.peer, Time(sent), (voters, voters.len() / 2 + 1), now);
     }
 }
