@@ -20,7 +20,7 @@ use crate::io::uring::{self, Uring, Wait, thread_cpu_ns};
 use crate::io::{Address, Io};
 use crate::node::{Node, Settings};
 use crate::registry::{self, Visit};
-use crate::wal::{FileStorage, WalLimits};
+use crate::wal::{FileStorage, WalLimits, log_records};
 
 /// How often a replica tells the controller how it is doing.
 const STATUS_EVERY: Duration = Duration::from_millis(50);
@@ -224,6 +224,7 @@ fn settings(enlist: &Enlist, group: usize, peers: Vec<Address>, nonces: Key) -> 
             replicas: usize::from(enlist.replicas),
             window: enlist.window,
             retain_bytes: enlist.retain_bytes,
+            log_records: log_records(enlist.durability == "each", enlist.writes_in_flight),
             parameters,
             observers: usize::from(enlist.observers),
             witnesses: usize::from(enlist.witnesses),

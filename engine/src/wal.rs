@@ -45,12 +45,8 @@ const BUFFERS_MAX: usize = 512;
 /// Bytes that may wait for the disk however small writes are: a checkpoint appends what an arena holds.
 const BUFFERS_BYTES: usize = 512 << 20;
 
-/// Full writes that wait for the disk at most before there is no room, and before records that are to be
-/// written one by one share one. So much is asked of another replica at once by one that lags.
-const WAITING_MAX: usize = 256;
-
-/// Bytes that are not durable at most before there is no room, unless writes are longer.
-const WAITING_BYTES_MAX: usize = 32 << 20;
+/// Writes that wait for the disk before records that are to be written one by one share one.
+const SEALED_MAX: usize = 32;
 
 /// A place in the log in bytes since its first record ever, growing over all segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +143,12 @@ struct Flight {
     completed: bool,
 }
 
+/// Records that a log takes before one of them is durable, with so many writes in flight.
+pub const fn log_records(sync_each: bool, writes_in_flight: usize) -> usize {
+    // There is one buffer more, in which something else may wait.
+    if sync_each { writes_in_flight + 1 } else { usize::MAX }
+}
+
 /// The log of one replica, over the files of `S`.
 #[derive(Debug)]
 pub struct Wal<S> {
@@ -191,6 +193,7 @@ impl<S: Storage> Wal<S> {
         limits.check();
         let mut segments = Segments::open(storage, limits)?;
         let found = recovery::recover(&mut segments, identity, from, visit)?;
+        // One buffer is filled and one is full while all others are being written.
         let buffer_count = limits.writes_in_flight + 2;
         let recovered = found.recovered;
         let wal = Self {
@@ -217,17 +220,8 @@ impl<S: Storage> Wal<S> {
     pub fn room(&self) -> usize {
         let used = self.staged.as_ref().map_or(self.limits.write_bytes_max, |staged| staged.used);
         let fresh = self.limits.write_bytes_max - MARK_BYTES;
-        let ready = self.may_wait() && !self.is_full();
+        let ready = !self.free.is_empty() && !self.is_full();
         if ready { fresh } else { self.limits.write_bytes_max - used }
-    }
-
-    /// Whether another write may wait for the disk.
-    fn may_wait(&self) -> bool {
-        let WalLimits { write_bytes_max, writes_in_flight, .. } = self.limits;
-        // One is filled and one is full while all others are being written.
-        let bytes_max = WAITING_BYTES_MAX.max((writes_in_flight + 2) * write_bytes_max);
-        let waiting = index(self.end.0 - self.durable.0);
-        self.full.len() < WAITING_MAX && waiting + write_bytes_max <= bytes_max
     }
 
     /// Whether no segment is ready for the write after the present one: only a cut of the log, or
@@ -276,7 +270,7 @@ impl<S: Storage> Wal<S> {
     /// Ends the present write: what is appended next goes into another. Unless many wait already:
     /// records that could not be held back, as those of a checkpoint, then share one.
     pub fn seal(&mut self) {
-        if self.full.len() < WAITING_MAX
+        if self.full.len() < SEALED_MAX
             && let Some(staged) = self.staged.take()
         {
             self.full.push_back(staged);
@@ -483,44 +477,23 @@ mod tests {
             writes += 1;
         }
         assert_eq!(wal.durable(), wal.end());
-        assert!((WAITING_MAX..BUFFERS_MAX).contains(&writes), "{writes} writes");
+        assert!((SEALED_MAX..BUFFERS_MAX).contains(&writes), "{writes} writes");
     }
 
     #[test]
-    fn room_ends_with_what_may_wait_and_comes_back() {
+    fn room_ends_with_the_buffers_and_comes_back() {
         let mut wal = open(MemoryStorage::default());
-        wal.prepare(2 * WAITING_MAX).unwrap();
+        wal.prepare(10).unwrap();
         let mut appended = 0;
         while wal.room() >= Wal::<MemoryStorage>::bytes_of(8, 1000) {
             wal.append(&[1; 8], &[2; 1000]).unwrap();
             appended += 1;
         }
-        assert_eq!(appended, (WAITING_MAX + 1) * ((8192 - 64) / 1040));
+        assert_eq!(appended, 4 * ((8192 - 64) / 1040));
         let write = wal.next_write().unwrap();
         assert_eq!(write.length, 8192);
-        assert_eq!(wal.room(), 8192 - 64, "one waits less");
-    }
-
-    #[test]
-    fn room_ends_with_the_bytes_that_are_not_durable() {
-        let limits = WalLimits { segment_bytes: 16 << 20, write_bytes_max: 4 << 20, ..LIMITS };
-        let from = Lsn(0);
-        let (mut wal, _) =
-            Wal::open(MemoryStorage::default(), IDENTITY, limits, from, |_, _, _| {}).unwrap();
-        wal.prepare(8).unwrap();
-        let mut appended = 0;
-        while wal.room() >= 3 << 20 {
-            wal.append(&[1; 8], &vec![2; 3 << 20]).unwrap();
-            appended += 3 << 20;
-        }
-        assert!((WAITING_BYTES_MAX / 2..WAITING_BYTES_MAX).contains(&appended), "{appended} bytes");
-        let mut writes = Vec::new();
-        while let Some(write) = wal.next_write() {
-            writes.push(write);
-        }
-        assert!(wal.room() < 3 << 20, "under way is not durable");
-        writes.into_iter().for_each(|write| wal.written(write.token, write.buffer));
-        assert!(wal.room() >= 3 << 20);
+        wal.written(write.token, write.buffer);
+        assert_eq!(wal.room(), 8192 - 64);
     }
 
     #[test]

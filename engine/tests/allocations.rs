@@ -341,6 +341,7 @@ fn settings<P: Protocol>(id: u8, peers: Vec<Address>) -> Settings {
             window: 64,
             // Without a leader fewer operations are done: more would not be there after the warm-up.
             retain_bytes: if P::NAME == Paxos::NAME { 256 << 10 } else { 2 << 20 },
+            log_records: usize::MAX,
             observers: 0,
             witnesses: 0,
             lost: false,

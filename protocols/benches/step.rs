@@ -40,6 +40,7 @@ fn group<P: Protocol>(parameters: &[u64]) -> (Vec<P>, World<P>) {
                 replicas: 3,
                 window,
                 retain_bytes,
+                log_records: usize::MAX,
                 parameters: all,
                 observers: 0,
                 witnesses: 0,

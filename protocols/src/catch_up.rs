@@ -164,10 +164,10 @@ impl CatchUp {
 
     /// Whether to ask for the page of so many slots from [`Self::verified`] on: the one before has
     /// come, or did not come in time.
-    pub fn asks(&mut self, page_slots: u64, now: Time, patience_ns: u64) -> bool {
+    pub fn asks(&mut self, page_slots: usize, now: Time, patience_ns: u64) -> bool {
         let asks = self.verified >= self.page_end || now >= self.ask_at;
         if asks {
-            self.page_end = self.verified + page_slots;
+            self.page_end = self.verified + page_slots as u64;
             self.ask_at = now + patience_ns;
         }
         asks
@@ -178,10 +178,4 @@ impl CatchUp {
     pub fn has_page(&self) -> bool {
         self.verified >= self.page_end
     }
-}
-
-/// Slots of one page, with so many in flight: who lags must come closer while the leader goes on.
-#[must_use]
-pub fn page_slots(window: usize) -> u64 {
-    (2 * window as u64).clamp(32, 256)
 }

@@ -34,6 +34,8 @@ pub struct Config {
     pub window: usize,
     /// Bytes of agreed batches that a replica keeps for those who lag behind.
     pub retain_bytes: u64,
+    /// Records that the log takes before one of them is durable: few where each is a write of its own.
+    pub log_records: usize,
     /// The protocol's own parameters, in the order of [`Protocol::PARAMETERS`].
     pub parameters: [u64; PARAMETERS_MAX],
     /// This replica had promised things and has lost them, with its disk or a part of it. Until it
@@ -50,6 +52,13 @@ impl Config {
     pub const fn voters(&self) -> usize {
         assert!(self.observers < self.replicas, "somebody votes");
         self.replicas - self.observers
+    }
+
+    /// Entries that one who lags asks another replica for at once: more than are in flight, so that it comes
+    /// closer while others go on, and no more than its log takes.
+    #[must_use]
+    pub fn page_slots(&self) -> usize {
+        (2 * self.window).clamp(32, 256).min(self.log_records)
     }
 
     /// Whether this replica executes nothing, and so has no state.

@@ -258,6 +258,7 @@ pub struct Viewstamped {
     active: Replicas,
     quorum: usize,
     window: usize,
+    page_slots: usize,
     heartbeat_ns: u64,
     view_change_timeout_ns: u64,
 
@@ -370,6 +371,7 @@ impl Protocol for Viewstamped {
             active,
             quorum,
             window: config.window,
+            page_slots: config.page_slots(),
             heartbeat_ns: config.parameters[HEARTBEAT],
             view_change_timeout_ns: config.parameters[VIEW_CHANGE_TIMEOUT],
             status: Status::Normal,

@@ -106,6 +106,7 @@ fn settings<P: Protocol>(id: usize, replicas: usize) -> Settings {
             replicas,
             window: 64,
             retain_bytes: 1 << 20,
+            log_records: usize::MAX,
             observers: 0,
             witnesses: 0,
             lost: false,

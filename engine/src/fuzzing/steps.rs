@@ -121,6 +121,7 @@ impl<P: Protocol> World<P> {
             replicas,
             window: WINDOW,
             retain_bytes: 256,
+            log_records: usize::MAX,
             parameters,
             observers: 0,
             witnesses: 0,

@@ -31,7 +31,7 @@ use crate::io::Address;
 use crate::io::simulated::{self, Arrival, Port, SimulatedIo};
 use crate::load::{self, LoadThread, Noticed, Recording, Shared};
 use crate::node::{Counters, Node, Opened, Settings};
-use crate::wal::LogWrite;
+use crate::wal::{LogWrite, log_records};
 
 /// After a disk has failed the process is started again after so long, on a repaired disk.
 const REPAIR_NS: u64 = 50_000_000;
@@ -313,6 +313,10 @@ impl<P: Protocol> World<P> {
                 replicas: self.replicas(),
                 window: plan.window,
                 retain_bytes: plan.retain_bytes,
+                log_records: log_records(
+                    plan.sync_each,
+                    plan.log.map_or(0, |log| log.writes_in_flight),
+                ),
                 parameters: plan.parameters,
                 observers: usize::from(self.plan.observers),
                 witnesses: usize::from(self.plan.witnesses),

@@ -2,7 +2,7 @@
 //! message tells what is committed.
 
 use super::{Message, Status, Viewstamped};
-use crate::catch_up::{Early, page_slots};
+use crate::catch_up::Early;
 use crate::protocol::Context;
 use crate::types::{Payload, Reign, ReplicaId, Replicas, Slot};
 
@@ -146,8 +146,7 @@ impl Viewstamped {
         let stalled_at = self.acks.stalled_at(to).filter(|_| self.takes_part(to));
         let Some(stalled_at) = stalled_at else { return };
         let from = stalled_at.max(self.commit);
-        let page = usize::try_from(page_slots(self.window)).expect("a page is short");
-        for (op, entry) in self.log.entries(from).take(page) {
+        for (op, entry) in self.log.entries(from).take(self.page_slots) {
             let prepare = Message::Prepare { view: self.view, op, commit: self.commit };
             assert_eq!(entry.reign, self.view, "who acknowledges has what the view began with");
             // Asking is no promise.

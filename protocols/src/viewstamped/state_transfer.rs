@@ -1,14 +1,14 @@
 //! State transfer (section 5.2): entries of a view's log, page by page, or a snapshot.
 
 use super::{Message, Record, Status, Viewstamped};
-use crate::catch_up::{Early, page_slots};
+use crate::catch_up::Early;
 use crate::protocol::Context;
 use crate::types::{Payload, Reign, ReplicaId, Slot};
 
 impl Viewstamped {
     /// Asks for the next page, unless one is on its way.
     pub(super) fn get_state<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
-        if self.catch_up.asks(page_slots(self.window), cx.now(), self.heartbeat_ns) {
+        if self.catch_up.asks(self.page_slots, cx.now(), self.heartbeat_ns) {
             let get_state = Message::GetState { view: self.view, op: self.catch_up.verified() };
             // A question promises nothing, but the log should have room for the answer: it waits until what came
             // before is on disk.
@@ -39,8 +39,7 @@ impl Viewstamped {
             }
             return;
         }
-        let page = usize::try_from(page_slots(self.window)).expect("a page is short");
-        for (op, entry) in self.log.entries(op).take(page) {
+        for (op, entry) in self.log.entries(op).take(self.page_slots) {
             let new_state = Message::NewState { view, op, reign: entry.reign, commit: self.commit };
             // It says what the view's log has, not that it is on this disk.
             cx.send_now(from, new_state, entry.batch);

@@ -1,7 +1,7 @@
 //! Phase 3: the leader proposes, followers acknowledge in order, and what a majority has is committed.
 
 use super::{Message, Phase, Zab};
-use crate::catch_up::{Early, page_slots};
+use crate::catch_up::Early;
 use crate::protocol::Context;
 use crate::types::{Payload, Reign, ReplicaId, Replicas, Slot, Time};
 
@@ -186,9 +186,8 @@ impl Zab {
     fn repeat_proposals<C: Context<Self>>(&mut self, to: ReplicaId, cx: &mut C) {
         let Some(stalled_at) = self.acks.stalled_at(to) else { return };
         let from = stalled_at.max(self.committed);
-        let page = usize::try_from(page_slots(self.window)).expect("a page is short");
         let (epoch, committed) = (self.current_epoch, Slot(0));
-        for (zxid, entry) in self.log.entries(from).take(page) {
+        for (zxid, entry) in self.log.entries(from).take(self.page_slots) {
             assert_eq!(entry.reign, epoch, "who acknowledges has what the epoch began with");
             // A proposal is no promise.
             cx.send_now(to, Message::Propose { epoch, zxid, committed }, entry.batch);

@@ -3,7 +3,7 @@
 
 use super::{Message, Phase, Record, Source, Zab};
 use crate::acks::Acks;
-use crate::catch_up::{Early, page_slots};
+use crate::catch_up::Early;
 use crate::protocol::Context;
 use crate::types::{Payload, Reign, ReplicaId, Replicas, Slot};
 
@@ -135,7 +135,7 @@ impl Zab {
 
     /// Asks for the next page, unless one is on its way.
     pub(super) fn fetch<C: Context<Self>>(&mut self, of: ReplicaId, cx: &mut C) {
-        if self.catch_up.asks(page_slots(self.window), cx.now(), self.heartbeat_ns) {
+        if self.catch_up.asks(self.page_slots, cx.now(), self.heartbeat_ns) {
             let (epoch, zxid) = (self.accepted_epoch, self.catch_up.verified());
             // A question promises nothing, but the log should have room for the answer: it waits until what came
             // before is on disk.
@@ -159,9 +159,8 @@ impl Zab {
             cx.send_snapshot(from);
             return;
         }
-        let (page, committed) = (page_slots(self.window), self.committed);
-        let page = usize::try_from(page).expect("a page is short");
-        for (zxid, entry) in self.log.entries(zxid).take(page) {
+        let committed = self.committed;
+        for (zxid, entry) in self.log.entries(zxid).take(self.page_slots) {
             let diff = Message::Diff { epoch, zxid, proposed_in: entry.reign, committed };
             // It says what the epoch's history has, not that it is on this disk.
             cx.send_now(from, diff, entry.batch);

@@ -500,7 +500,18 @@ impl Plan {
             self.mutation == Some(Mutation::TakesItselfForActive) && self.is_witness(id.index());
         let witnesses = if is_mistaken { 0 } else { self.witnesses };
         let lost = false;
-        Config { id, replicas, observers, witnesses, window, retain_bytes, parameters, lost }
+        let log_records = usize::MAX;
+        Config {
+            id,
+            replicas,
+            observers,
+            witnesses,
+            window,
+            retain_bytes,
+            log_records,
+            parameters,
+            lost,
+        }
     }
 }
 

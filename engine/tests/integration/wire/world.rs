@@ -272,6 +272,7 @@ fn settings() -> Settings {
             replicas: 3,
             window: 16,
             retain_bytes: 1 << 20,
+            log_records: usize::MAX,
             parameters,
         },
         cluster: 7,
