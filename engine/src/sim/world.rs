@@ -313,10 +313,9 @@ impl<P: Protocol> World<P> {
                 replicas: self.replicas(),
                 window: plan.window,
                 retain_bytes: plan.retain_bytes,
-                log_records: log_records(
-                    plan.sync_each,
-                    plan.log.map_or(0, |log| log.writes_in_flight),
-                ),
+                log_records: plan
+                    .log
+                    .map_or(usize::MAX, |log| log_records(plan.sync_each, log.writes_in_flight)),
                 parameters: plan.parameters,
                 observers: usize::from(self.plan.observers),
                 witnesses: usize::from(self.plan.witnesses),
