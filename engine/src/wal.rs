@@ -497,6 +497,20 @@ mod tests {
     }
 
     #[test]
+    fn records_of_their_own_fit_as_many_as_are_promised() {
+        let mut wal = open(MemoryStorage::default());
+        wal.prepare(10).unwrap();
+        wal.append(b"something else", &[]).unwrap();
+        wal.seal();
+        for _ in 0..log_records(true, LIMITS.writes_in_flight) {
+            assert!(wal.room() > 1000);
+            wal.append(&[1; 8], &[2; 1000]).unwrap();
+            wal.seal();
+        }
+        assert_eq!(wal.room(), 0);
+    }
+
+    #[test]
     fn who_cannot_hold_back_makes_the_log_grow() {
         let mut wal = open(MemoryStorage::default());
         let record_bytes = Wal::<MemoryStorage>::bytes_of(1, 8000);

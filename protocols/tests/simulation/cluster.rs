@@ -139,6 +139,7 @@ pub(crate) fn run<P: Protocol>(plan: &Plan) -> Result<Summary, String> {
 
 impl<P: Protocol> Cluster<P> {
     pub(crate) fn new(mut plan: Plan) -> Self {
+        P::validate(plan.replicas, &plan.parameters).expect("a plan is of what may be configured");
         break_assumptions(&mut plan);
         let slow = Random::new(plan.seed ^ 0xd21f).below(plan.replicas as u64);
         let mut random = Random::new(plan.seed ^ 0x5eed);

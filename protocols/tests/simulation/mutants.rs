@@ -648,10 +648,15 @@ fn mutants() -> Vec<Mutant> {
     mutants
 }
 
+/// Of a protocol for transactions: its own, and those that break the rules of accounts.
+fn mutants_of_transactions<P: Protocol>(rows: &[Row]) -> Vec<Mutant> {
+    let mut mutants = mutants_of::<P>(P::NAME, rows);
+    mutants.extend(mutants_with::<P>(P::NAME, BANK, |seed| Plan::draw::<P>(seed).banking()));
+    mutants
+}
+
 fn mutants_of_two_phase_commit() -> Vec<Mutant> {
-    let mut mutants = mutants_of::<TwoPhaseCommit>("two_phase_commit", TWO_PHASE_COMMIT);
-    let bank = |seed| Plan::draw::<TwoPhaseCommit>(seed).banking();
-    mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", BANK, bank));
+    let mut mutants = mutants_of_transactions::<TwoPhaseCommit>(TWO_PHASE_COMMIT);
     let cut_short = |seed| Plan::draw::<TwoPhaseCommit>(seed).cut_short();
     let lives = TWO_PHASE_COMMIT_OF_LIVES;
     mutants.extend(mutants_with::<TwoPhaseCommit>("two_phase_commit", lives, cut_short));
@@ -659,9 +664,7 @@ fn mutants_of_two_phase_commit() -> Vec<Mutant> {
 }
 
 fn mutants_of_paxos_commit() -> Vec<Mutant> {
-    let mut mutants = mutants_of::<PaxosCommit>("paxos_commit", PAXOS_COMMIT);
-    let bank = |seed| Plan::draw::<PaxosCommit>(seed).banking();
-    mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", BANK, bank));
+    let mut mutants = mutants_of_transactions::<PaxosCommit>(PAXOS_COMMIT);
     let impatient = |seed| Plan::draw::<PaxosCommit>(seed).impatient();
     let take_overs = PAXOS_COMMIT_OF_TAKE_OVERS;
     mutants.extend(mutants_with::<PaxosCommit>("paxos_commit", take_overs, impatient));

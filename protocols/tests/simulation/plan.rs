@@ -367,7 +367,7 @@ impl Plan {
     /// Paxos Commit: one replica has a far slower disk than the others, and crashes again and again before
     /// anything is on it.
     pub(crate) fn outrunning_disk(self) -> Self {
-        Self {
+        let plan = Self {
             replicas: 3,
             clients: 16,
             operations: 20,
@@ -377,14 +377,20 @@ impl Plan {
             faults: Faults::Partitions,
             faults_every_ns: 2 * MILLISECOND,
             ..self.beginning()
-        }
+        };
+        plan.with::<PaxosCommit>(&[("faults", 1)])
     }
 
     /// Rounds of one transaction, so that the first of two lives have much the same, and a fast network.
     fn beginning(self) -> Self {
-        let (network_ns_max, faults_ns) = (50 * MICROSECOND, 200 * MILLISECOND);
-        let one = Self { window: 1, batch_commands_max: 1, loss_percent: 0, ..self };
-        Self { network_ns_max, faults_ns, ..one }
+        Self {
+            window: 1,
+            batch_commands_max: 1,
+            loss_percent: 0,
+            network_ns_max: 50 * MICROSECOND,
+            faults_ns: 200 * MILLISECOND,
+            ..self
+        }
     }
 
     /// Paxos Commit: an acceptor that comes and goes often takes checkpoints, while many take rounds over.

@@ -99,11 +99,7 @@ impl<P: Protocol> Replica<P> {
 
     /// Somebody has answered a heartbeat: answers what a majority has confirmed since it was asked for.
     pub(crate) fn serve_confirmed(&mut self, mail: &Mail, output: &mut Output) {
-        let message = Message::decode(&mail.message).expect("what was encoded");
-        let Message::HeartbeatReply { term, sent, .. } = message else { return };
-        if !self.leads() || term != current_term(&self.disk) {
-            return;
-        }
+        let Some(sent) = self.heard_at(mail) else { return };
         let majority = self.config.voters() / 2 + 1;
         let life = self.life.as_mut().expect("only who lives leads");
         for asked in life.asked_for.iter_mut().filter(|asked| asked.at <= sent) {
@@ -116,14 +112,17 @@ impl<P: Protocol> Replica<P> {
         }
     }
 
+    /// When this leader sent the heartbeat that somebody answers in its term, on its own clock.
+    fn heard_at(&self, mail: &Mail) -> Option<u64> {
+        let message = Message::decode(&mail.message).expect("what was encoded");
+        let Message::HeartbeatReply { term, sent, .. } = message else { return None };
+        (self.leads() && term == current_term(&self.disk)).then_some(sent)
+    }
+
     /// Somebody has answered a heartbeat, and is loyal until long after.
     pub(crate) fn keep_lease(&mut self, mail: &Mail, now: u64) {
-        let message = Message::decode(&mail.message).expect("what was encoded");
+        let Some(sent) = self.heard_at(mail) else { return };
         let (current, id, now) = (current_term(&self.disk), self.config.id, Time(self.clock(now)));
-        let Message::HeartbeatReply { term, sent, .. } = message else { return };
-        if !self.leads() || term != current {
-            return;
-        }
         let voters = Replicas::first(self.config.voters());
         let KeptLease { term, lease } = &mut self.life.as_mut().expect("only who lives leads").kept;
         if *term != current {
