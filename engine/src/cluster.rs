@@ -9,6 +9,7 @@ mod body;
 pub(crate) mod links;
 pub mod member;
 pub mod orders;
+mod placement;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
-use synod_workloads::{
-    Cluster as Spec, Durability, Fault, ProtocolChoice, Transport, Wait, Workload,
-};
+use synod_workloads::{Cluster as Spec, Durability, Fault, ProtocolChoice, Transport, Workload};
 
 use self::links::{LinkFault, Links};
 use self::member::{Heard, Home, Member};
 use self::orders::{Enlist, Order, Status, WireAddress};
+pub use self::placement::{Placed, place, processors, wait_name};
 use crate::emulate::Evidence;
 use crate::greeting::Key;
 use crate::io::Address;
@@ -69,63 +69,6 @@ pub struct Places {
     pub sockets: PathBuf,
     /// The program to start.
     pub program: PathBuf,
-}
-
-/// Which processors the replicas and the load threads run on.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Placed {
-    /// For each replica, each group.
-    pub replicas: Vec<Vec<usize>>,
-    /// For each load thread.
-    pub load: Vec<usize>,
-}
-
-/// Decides who runs where: as the workload says, or so that the first leader and the load
-/// generator share a processor only when there is one alone.
-#[must_use]
-pub fn place(workload: &Workload, replicas: usize, processors: &[usize]) -> Placed {
-    let groups = usize::from(workload.cluster.cores);
-    let count = processors.len();
-    let nth = |n: usize| processors[n % count];
-    let threads = usize::from(workload.load.threads);
-    if let Some(placement) = &workload.cluster.placement {
-        let replicas = (0..replicas).map(|replica| {
-            let first = usize::from(placement.replicas[replica]);
-            (0..groups).map(|group| first + group).collect()
-        });
-        return Placed {
-            replicas: replicas.collect(),
-            load: placement.load.iter().map(|&processor| usize::from(processor)).collect(),
-        };
-    }
-    let enough = replicas * groups + threads <= count;
-    let replica = |replica: usize, group: usize| match (enough, replica) {
-        (true, _) => nth(replica * groups + group),
-        (false, 0) => nth(group),
-        // Followers of a group keep off the processor of its leader where they can.
-        (false, _) => nth(group + 1),
-    };
-    Placed {
-        replicas: (0..replicas)
-            .map(|id| (0..groups).map(|group| replica(id, group)).collect())
-            .collect(),
-        load: (0..threads)
-            .map(|thread| if enough { nth(replicas * groups + thread) } else { nth(1 + thread) })
-            .collect(),
-    }
-}
-
-/// What `wait: auto` means: spin where every thread has a processor of its own, else give way. Who has a
-/// log gives way there, too: what writes it in the kernel has to run on the processor of its thread.
-#[must_use]
-pub fn wait_name(spec: &Spec, threads: usize, processors: usize) -> &'static str {
-    match spec.wait {
-        Wait::Busy => "busy",
-        Wait::Yield => "yield",
-        Wait::Block => "block",
-        Wait::Auto if threads <= processors && spec.durability == Durability::None => "busy",
-        Wait::Auto => "yield",
-    }
 }
 
 impl Cluster {
@@ -520,15 +463,6 @@ pub(crate) fn batch_ops_max(workload: &Workload, protocol: &ProtocolChoice) -> u
 
 /// What a register's value has around it in a message, rounded up.
 const ITEM_OVERHEAD_BYTES: usize = 64;
-
-/// The processors that this process may use.
-#[must_use]
-pub fn processors() -> Vec<usize> {
-    core_affinity::get_core_ids()
-        .map(|ids| ids.into_iter().map(|core| core.id).collect())
-        .filter(|ids: &Vec<usize>| !ids.is_empty())
-        .unwrap_or_else(|| vec![0])
-}
 
 /// How many replicas the protocol uses of those that the workload has.
 #[must_use]
