@@ -62,7 +62,7 @@ pub struct Plan {
     pub repeatable: bool,
     /// How the protocol wants its gets.
     pub reads: Reads,
-    /// The longest frame.
+    /// The longest frame that a replica takes.
     pub frame_bytes_max: u32,
 }
 

@@ -187,6 +187,13 @@ fn values_of_many_sizes() {
     assert_linearizable(&workload(LOG, "multi_paxos, abd", load, ""));
 }
 
+/// More requests are under way than fit a frame.
+#[test]
+fn frames_as_short_as_they_may_be() {
+    let cluster = "durability: none, limits: { frame_bytes: 8KiB }, batch: { max_bytes: 4KiB }";
+    assert_linearizable(&workload(cluster, "multi_paxos, abd", "clients: 1000", ""));
+}
+
 #[test]
 fn the_log_is_cut_by_snapshots() {
     let cluster = "durability: group, log: { segment_bytes: 4MiB, snapshot_bytes: 4MiB }";

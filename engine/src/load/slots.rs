@@ -65,6 +65,8 @@ pub(super) struct Slots {
     nonces: Nonces,
     /// Whether a request may be sent twice.
     repeatable: bool,
+    /// The longest frame that a replica takes.
+    frame_bytes_max: usize,
     /// The slot of each link, by the place of the link.
     by_link: Vec<usize>,
 }
@@ -103,6 +105,7 @@ impl Slots {
             key: plan.key,
             nonces: Nonces::new(plan.nonces),
             repeatable: plan.repeatable,
+            frame_bytes_max: plan.frame_bytes_max as usize,
             by_link: Vec::new(),
         }
     }
@@ -133,16 +136,12 @@ impl Slots {
             slot.finish_requests();
             kind = Kind::Sampled;
         }
-        let (at, count) = match slot.requests {
-            Some(open) => open,
-            None => (frame::start(&mut slot.outbox, kind, &[]), 0),
-        };
-        clients.encode(client, slot.client, &mut slot.outbox);
-        clients.set_sent(client);
-        slot.requests = Some((at, count + 1));
-        if slot.outbox.len() - at >= FRAME_BYTES {
+        if !slot.encode(client, clients, kind, self.frame_bytes_max) {
             slot.finish_requests();
+            let alone = slot.encode(client, clients, kind, self.frame_bytes_max);
+            assert!(alone, "a request fits a frame of its own");
         }
+        clients.set_sent(client);
     }
 
     /// A request of this client was not answered for `timeout_ns`. If the replica was silent all
@@ -293,6 +292,33 @@ impl Slots {
 }
 
 impl Slot {
+    /// Adds the client's request to the frame that is open, or to a new one of this kind. False when the
+    /// frame is too long for it.
+    #[inline]
+    fn encode(
+        &mut self,
+        client: u32,
+        clients: &mut Clients,
+        kind: Kind,
+        frame_bytes_max: usize,
+    ) -> bool {
+        let (at, count) = match self.requests {
+            Some(open) => open,
+            None => (frame::start(&mut self.outbox, kind, &[]), 0),
+        };
+        let before = self.outbox.len();
+        clients.encode(client, self.client, &mut self.outbox);
+        if self.outbox.len() - at > frame_bytes_max {
+            self.outbox.truncate(before);
+            return false;
+        }
+        self.requests = Some((at, count + 1));
+        if self.outbox.len() - at >= FRAME_BYTES {
+            self.finish_requests();
+        }
+        true
+    }
+
     fn finish_requests(&mut self) {
         if let Some((at, count)) = self.requests.take() {
             frame::finish(&mut self.outbox, at, count);
