@@ -9,7 +9,7 @@ const HIDDEN: [(&str, u64); 4] = [("send", 20), ("kib", 30), ("operation", 16), 
 
 /// Runs that tell them apart.
 const RUNS: [&str; 5] =
-    ["one client", "256 clients", "8 KiB values", "registers, one client", "synced, one client"];
+    ["one client", "one replica", "8 KiB values", "registers, one client", "synced, one client"];
 
 #[test]
 fn known_costs_are_found_again() {
