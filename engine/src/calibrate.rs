@@ -171,40 +171,50 @@ pub fn calibrate(
     options: &Options,
     hear: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<Option<Calibrated>, String> {
-    let Some(samples) = measure(repeats, suites, options, hear)? else { return Ok(None) };
-    let processors = u16::try_from(crate::cluster::processors().len()).unwrap_or(u16::MAX);
-    let all = MachineModel::COSTS.map(|(key, _)| key);
-    let interrupted = || options.interrupted.load(Ordering::Relaxed);
-    let found = fitted(&start(processors), &all, &samples, &mut |round, off| {
-        hear(&Progress::Searched(round, off));
-        if interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
-    });
-    if interrupted() {
-        return Ok(None);
+    let mut measuring = Measuring::begin(suites, options)?;
+    for repeat in 0..repeats {
+        if !measuring.round(repeat, hear)? {
+            break;
+        }
     }
-    let model = found?;
-    let expected = expected(&model, &samples)?;
-    Ok(Some(Calibrated { model, samples, expected }))
+    measuring.fit(options, hear)
 }
 
-/// Every run as often as was asked, in turns, so that what drifts falls on all of them alike.
-fn measure(
-    repeats: u32,
-    suites: &Path,
-    options: &Options,
-    hear: &mut dyn FnMut(&Progress<'_>),
-) -> Result<Option<Vec<Sample>>, String> {
-    let points = points();
-    let description = "What runs cost on this machine.";
-    let mut explorer =
-        Explorer::begin(("calibration", description), &["run"], BASE, suites, options)?;
-    let mut seen = vec![(Others::default(), Vec::new()); points.len()];
-    for repeat in 0..repeats {
-        for ((name, workload), (others, figures)) in points.iter().zip(&mut seen) {
+/// The runs of a calibration while they are made.
+#[derive(Debug)]
+pub struct Measuring {
+    explorer: Explorer,
+    points: Vec<(&'static str, Workload)>,
+    /// For each of them, who else used the processors, and what came out.
+    seen: Vec<(Others, Vec<Figures>)>,
+}
+
+impl Measuring {
+    /// Begins, in a new folder below `suites`.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn begin(suites: &Path, options: &Options) -> Result<Self, String> {
+        let named = ("calibration", "What runs cost on this machine.");
+        let explorer = Explorer::begin(named, &["run"], BASE, suites, options)?;
+        let points = points();
+        let seen = vec![(Others::default(), Vec::new()); points.len()];
+        Ok(Self { explorer, points, seen })
+    }
+
+    /// Each run once, so that what drifts falls on all of them alike. False if it was interrupted.
+    ///
+    /// # Errors
+    /// A sentence: what the machine or the file system refused, or whose history was wrong.
+    pub fn round(
+        &mut self,
+        repeat: u32,
+        hear: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<bool, String> {
+        for ((name, workload), (others, figures)) in self.points.iter().zip(&mut self.seen) {
             others.add(&Others::look());
-            let Some(summary) = explorer.run(&[name], repeat, workload.clone())? else {
-                explorer.end(false)?;
-                return Ok(None);
+            let Some(summary) = self.explorer.run(&[name], repeat, workload.clone())? else {
+                return Ok(false);
             };
             let result = &summary.results[0];
             hear(&Progress::Ran(name, result));
@@ -213,14 +223,40 @@ fn measure(
             }
             figures.push(Figures::of(&result.overall));
         }
+        Ok(true)
     }
-    explorer.end(true)?;
-    let sample = |((name, mut workload), (others, figures)): ((&str, Workload), _)| {
-        let (others, figures): (Others, Vec<Figures>) = (others, figures);
-        workload.model = others.beside(&workload.model);
-        Some(Sample { name: name.to_owned(), workload, measured: Figures::median(&figures)? })
-    };
-    Ok(points.into_iter().zip(seen).map(sample).collect())
+
+    /// Finds the model that explains the runs. Nothing comes out if it, or one of them, was interrupted.
+    ///
+    /// # Errors
+    /// A sentence: what the file system refused.
+    pub fn fit(
+        self,
+        options: &Options,
+        hear: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Option<Calibrated>, String> {
+        let interrupted = || options.interrupted.load(Ordering::Relaxed);
+        self.explorer.end(!interrupted())?;
+        let sample = |((name, mut workload), (others, figures)): ((&str, Workload), _)| {
+            let (others, figures): (Others, Vec<Figures>) = (others, figures);
+            workload.model = others.beside(&workload.model);
+            Some(Sample { name: name.to_owned(), workload, measured: Figures::median(&figures)? })
+        };
+        let samples: Vec<Sample> =
+            self.points.into_iter().zip(self.seen).filter_map(sample).collect();
+        let processors = u16::try_from(crate::cluster::processors().len()).unwrap_or(u16::MAX);
+        let all = MachineModel::COSTS.map(|(key, _)| key);
+        let found = fitted(&start(processors), &all, &samples, &mut |round, off| {
+            hear(&Progress::Searched(round, off));
+            if interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
+        });
+        if interrupted() {
+            return Ok(None);
+        }
+        let model = found?;
+        let expected = expected(&model, &samples)?;
+        Ok(Some(Calibrated { model, samples, expected }))
+    }
 }
 
 /// The model with which the simulator explains the samples best, by the squares of the logarithms,

@@ -157,6 +157,9 @@ pub(crate) enum Command {
         /// What simulated machines cost, from `synod calibrate`; the file's own model if not given.
         #[arg(long, value_name = "FILE")]
         model: Option<PathBuf>,
+        /// Fit the simulated machines meanwhile, by runs of `synod calibrate` that take turns with these.
+        #[arg(long, conflicts_with_all = ["model", "no_measure"])]
+        calibrate: bool,
         /// Change a value of each file, for example `--set phases.measure=1s`.
         #[arg(long = "set", value_name = "KEY=VALUE")]
         set: Vec<String>,

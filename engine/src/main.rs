@@ -30,9 +30,9 @@ fn main() -> ExitCode {
         Command::Calibrate { out, repeats, suites } => {
             predict::calibrate(out.as_deref(), repeats, &suites)
         }
-        Command::Predict { files, model, set, no_measure, repeats, suites } => {
+        Command::Predict { files, model, calibrate, set, no_measure, repeats, suites } => {
             let repeats = if no_measure { 0 } else { repeats };
-            predict::predict(&files, &set, model.as_deref(), repeats, &suites)
+            predict::predict(&files, &set, model.as_deref(), calibrate, repeats, &suites)
         }
         Command::Suite { file, dry_run, fresh, suites } => {
             suites::suite(&file, dry_run, fresh, &suites)

@@ -11,6 +11,7 @@ use std::path::Path;
 use synod_results::summary::LatencySummary;
 use synod_workloads::{Arrival, ProtocolChoice, Workload};
 
+use crate::calibrate::{self, Calibrated, Progress};
 use crate::explore::Explorer;
 use crate::run::{self, Options};
 
@@ -148,19 +149,59 @@ pub fn predict(
     options: &Options,
     hear: &mut dyn FnMut(&Prediction),
 ) -> Result<(Vec<Prediction>, bool), String> {
-    let mut predictions: Vec<Prediction> = workloads.iter().flat_map(questions).collect();
-    let complete = if repeats > 0 {
-        measure(&mut predictions, repeats, suites, options, hear)?
-    } else {
+    if repeats == 0 {
         let others = Others::look();
+        let mut predictions: Vec<Prediction> = workloads.iter().flat_map(questions).collect();
         predictions.iter_mut().for_each(|one| one.others = others);
-        true
-    };
+        return Ok((expect(predictions, hear)?, true));
+    }
+    let mut measuring = Measuring::begin(workloads, suites, options)?;
+    let mut complete = true;
+    for repeat in 0..repeats {
+        complete = complete && measuring.round(repeat, hear)?;
+    }
+    Ok((expect(measuring.end(complete)?, hear)?, complete))
+}
+
+/// The same with machines that are fitted meanwhile: the runs of a calibration and those of the workloads
+/// take turns, so that a machine that changes its pace changes it for both. Nothing comes out if it was
+/// interrupted.
+///
+/// # Errors
+/// As in [`predict`].
+pub fn predict_calibrated(
+    workloads: &[Workload],
+    repeats: u32,
+    suites: &Path,
+    options: &Options,
+    hear: &mut dyn FnMut(&Prediction),
+    hear_calibration: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Option<(Vec<Prediction>, Calibrated)>, String> {
+    let mut fitting = calibrate::Measuring::begin(suites, options)?;
+    let mut measuring = Measuring::begin(workloads, suites, options)?;
+    let mut complete = true;
+    for repeat in 0..repeats {
+        complete = complete
+            && fitting.round(repeat, hear_calibration)?
+            && measuring.round(repeat, hear)?;
+    }
+    let mut predictions = measuring.end(complete)?;
+    let Some(calibrated) = fitting.fit(options, hear_calibration)? else { return Ok(None) };
+    for one in &mut predictions {
+        one.workload.model = calibrated.model;
+    }
+    Ok(Some((expect(predictions, hear)?, calibrated)))
+}
+
+fn expect(
+    mut predictions: Vec<Prediction>,
+    hear: &mut dyn FnMut(&Prediction),
+) -> Result<Vec<Prediction>, String> {
     for one in &mut predictions {
         one.expect()?;
         hear(one);
     }
-    Ok((predictions, complete))
+    Ok(predictions)
 }
 
 /// A workload, protocol by protocol.
@@ -175,39 +216,46 @@ fn questions(workload: &Workload) -> Vec<Prediction> {
     workload.protocols.iter().map(question).collect()
 }
 
-fn measure(
-    predictions: &mut [Prediction],
-    repeats: u32,
-    suites: &Path,
-    options: &Options,
-    hear: &mut dyn FnMut(&Prediction),
-) -> Result<bool, String> {
-    let named = ("prediction", "What was predicted, as it is.");
-    let catalog = crate::registry::catalog();
-    let yaml: Vec<String> = predictions.iter().map(|one| one.workload.to_yaml(&catalog)).collect();
-    let axes = ["workload", "protocol"];
-    let mut explorer = Explorer::begin(named, &axes, &yaml.join("---\n"), suites, options)?;
-    let mut complete = true;
-    'all: for repeat in 0..repeats {
-        for one in &mut *predictions {
+/// The runs that predictions are held against, while they are made.
+struct Measuring {
+    explorer: Explorer,
+    predictions: Vec<Prediction>,
+}
+
+impl Measuring {
+    fn begin(workloads: &[Workload], suites: &Path, options: &Options) -> Result<Self, String> {
+        let predictions: Vec<Prediction> = workloads.iter().flat_map(questions).collect();
+        let named = ("prediction", "What was predicted, as it is.");
+        let catalog = crate::registry::catalog();
+        let yaml: Vec<String> =
+            predictions.iter().map(|one| one.workload.to_yaml(&catalog)).collect();
+        let axes = ["workload", "protocol"];
+        let explorer = Explorer::begin(named, &axes, &yaml.join("---\n"), suites, options)?;
+        Ok(Self { explorer, predictions })
+    }
+
+    /// Each of them once. False if it was interrupted.
+    fn round(&mut self, repeat: u32, hear: &mut dyn FnMut(&Prediction)) -> Result<bool, String> {
+        for one in &mut self.predictions {
             one.others.add(&Others::look());
             let values = [one.workload.name.clone(), one.workload.protocols[0].label.clone()];
-            let ran = explorer.run(
+            let ran = self.explorer.run(
                 &values.each_ref().map(|value| &**value),
                 repeat,
                 one.workload.clone(),
             )?;
-            let Some(summary) = ran else {
-                complete = false;
-                break 'all;
-            };
+            let Some(summary) = ran else { return Ok(false) };
             one.runs.push(Figures::of(&summary.results[0].overall));
             one.sound &= summary.results[0].verdict.is_pass();
             hear(one);
         }
+        Ok(true)
     }
-    explorer.end(complete)?;
-    Ok(complete)
+
+    fn end(self, complete: bool) -> Result<Vec<Prediction>, String> {
+        self.explorer.end(complete)?;
+        Ok(self.predictions)
+    }
 }
 
 /// The same for no longer than a load that does not change needs.

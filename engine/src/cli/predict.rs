@@ -18,18 +18,7 @@ pub(crate) fn calibrate(out: Option<&Path>, repeats: u32, suites: &Path) -> Exit
         Ok(options) => options,
         Err(code) => return code,
     };
-    let mut hear = |progress: &Progress<'_>| match progress {
-        Progress::Ran(name, result) => println!(
-            "{name:<28} {:>7}/s  mean {:>8}  {}",
-            count(result.overall.ops_per_second),
-            nanoseconds(result.overall.mean_ns),
-            if result.is_sound() { "" } else { "a gate failed" },
-        ),
-        Progress::Searched(round, off) => {
-            println!("search {round:>2}: the simulator is off by {:.1} %", off * 100.0);
-        }
-    };
-    match calibrate::calibrate(repeats, suites, &options, &mut hear) {
+    match calibrate::calibrate(repeats, suites, &options, &mut say) {
         Ok(Some(calibrated)) => {
             let yaml = calibrated.model.to_yaml();
             println!("\n{}\n{yaml}", explained(&calibrated));
@@ -43,6 +32,21 @@ pub(crate) fn calibrate(out: Option<&Path>, repeats: u32, suites: &Path) -> Exit
         }
         Ok(None) => fail("interrupted", exit::CHECK_FAILED),
         Err(error) => fail(&error, exit::ENVIRONMENT),
+    }
+}
+
+/// How a calibration goes on.
+fn say(progress: &Progress<'_>) {
+    match progress {
+        Progress::Ran(name, result) => println!(
+            "{name:<28} {:>7}/s  mean {:>8}  {}",
+            count(result.overall.ops_per_second),
+            nanoseconds(result.overall.mean_ns),
+            if result.is_sound() { "" } else { "a gate failed" },
+        ),
+        Progress::Searched(round, off) => {
+            println!("search {round:>2}: the simulator is off by {:.1} %", off * 100.0);
+        }
     }
 }
 
@@ -80,6 +84,7 @@ pub(crate) fn predict(
     files: &[PathBuf],
     set: &[String],
     model: Option<&Path>,
+    calibrate: bool,
     repeats: u32,
     suites: &Path,
 ) -> ExitCode {
@@ -90,7 +95,20 @@ pub(crate) fn predict(
         (Err(code), _) | (_, Err(code)) => return code,
     };
     let mut hear = |one: &Prediction| println!("{}", line(one));
-    match predict::predict(&workloads, repeats, suites, &options, &mut hear) {
+    let predicted = if calibrate {
+        let (hear, say) = (&mut hear, &mut say);
+        match predict::predict_calibrated(&workloads, repeats, suites, &options, hear, say) {
+            Ok(Some((predictions, calibrated))) => {
+                println!("\n{}\n{}", explained(&calibrated), calibrated.model.to_yaml());
+                Ok((predictions, true))
+            }
+            Ok(None) => return fail("interrupted", exit::CHECK_FAILED),
+            Err(error) => Err(error),
+        }
+    } else {
+        predict::predict(&workloads, repeats, suites, &options, &mut hear)
+    };
+    match predicted {
         Ok((predictions, complete)) => {
             println!("\n{}", table(&predictions));
             if complete && predictions.iter().all(|one| one.sound) {
