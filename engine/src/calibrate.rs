@@ -237,6 +237,9 @@ impl Measuring {
     ) -> Result<Option<Calibrated>, String> {
         let interrupted = || options.interrupted.load(Ordering::Relaxed);
         self.explorer.end(!interrupted())?;
+        if interrupted() {
+            return Ok(None);
+        }
         let sample = |((name, mut workload), (others, figures)): ((&str, Workload), _)| {
             let (others, figures): (Others, Vec<Figures>) = (others, figures);
             workload.model = others.beside(&workload.model);
