@@ -8,7 +8,8 @@ fn main() {
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let version = output(&compiler, &["--version"]);
     let commit = output("git", &["rev-parse", "HEAD"]);
-    let dirty = !output("git", &["status", "--porcelain"]).is_empty();
+    // Without locks it does not write the index, which would make the next build begin anew.
+    let dirty = !output("git", &["--no-optional-locks", "status", "--porcelain"]).is_empty();
     println!("cargo::rustc-env=SYNOD_RUSTC={version}");
     println!("cargo::rustc-env=SYNOD_COMMIT={commit}");
     println!("cargo::rustc-env=SYNOD_DIRTY={dirty}");
