@@ -103,10 +103,11 @@ function steer(plot, chart, key) {
     ArrowLeft: [least - half / 2, most - half / 2],
     ArrowRight: [least + half / 2, most + half / 2],
   };
-  const all = plot.data[0];
-  const [min, max] = key === "0" ? [all[0], all[all.length - 1]] : (moves[key] ?? []).map(from);
-  if (min !== undefined) plot.setScale("x", { min, max });
-  return min !== undefined;
+  const [min, max] = (moves[key] ?? []).map(from);
+  if (key === "0") plot.setData(plot.data);
+  else if (min !== undefined) plot.setScale("x", { min, max });
+  else return false;
+  return true;
 }
 
 function save(figure, id) {
