@@ -295,7 +295,8 @@ fn replicate<P: Protocol>(
     });
     let counters = node.counters();
     println!("{} {id}: {counters:?}", P::NAME);
-    assert!(counters.messages_received > TURNS, "{id} was busy: {counters:?}");
+    // With a disk every second turn is the end of a write.
+    assert!(counters.messages_received > TURNS / 2, "{id} was busy: {counters:?}");
     // Each segment may end with a gap that is smaller than the largest write.
     assert!(counters.log_bytes < SNAPSHOT_BYTES / 8 * 7, "{id} took a snapshot: {counters:?}");
     assert_eq!(counters.log_writes > TURNS / 2, folder.is_some(), "{id}: {counters:?}");
